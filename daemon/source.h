@@ -1,0 +1,144 @@
+/* A source is one way to gather samples: one BPF file, one daemon file, one row in sources.c. An instance is one opened
+ * use of it, with its own programs, ring, targets and counters; the continuous profile is one instance, each
+ * `emberctl record` another. All instances share the unwinder's maps, which struct code owns.
+ *
+ * Order: source_open, source_attach, then source_drain from the event loop and source_flush at each window's end,
+ * source_close. Nothing here blocks or logs above debug; one thread. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "base/cleanup.h"
+#include "daemon/code.h"
+#include "daemon/features.h"
+#include "daemon/sample.h"
+
+/* ---- who is profiled -------------------------------------------------------------------------------------------- */
+
+#define TARGET_PIDS_MAX 1024
+#define TARGET_RULES_MAX 16 /* of each kind below */
+#define TARGET_COMM_MAX 16
+
+struct target_cgroup {
+	uint64_t id;    /* inode of the directory in the cgroup v2 tree */
+	uint32_t level; /* depth below the root: 0 is the root itself */
+};
+
+struct target_comm {
+	char glob[TARGET_COMM_MAX]; /* '*' and '?'; matched against the group leader's comm */
+};
+
+/* As stat(2) tells; compared with the kernel's executable of the process. */
+struct target_exe {
+	uint64_t inode;
+	uint64_t size_bytes;
+	uint64_t mtime_ns;
+};
+
+/* One list of rules. A process is selected when any rule of include matches, or include is empty, and no rule of
+ * exclude does. */
+struct target_rules {
+	const pid_t *pids; /* processes, with all their threads, descendants at opening and later children */
+	size_t n_pids;
+	struct target_cgroup cgroups[TARGET_RULES_MAX];
+	size_t n_cgroups;
+	struct target_comm comms[TARGET_RULES_MAX];
+	size_t n_comms;
+	struct target_exe exes[TARGET_RULES_MAX];
+	size_t n_exes;
+};
+
+struct targets {
+	struct target_rules include, exclude;
+	int exclude_self; /* leave emberd itself and its children out */
+};
+
+/* Fills a cgroup rule from a directory of the cgroup v2 hierarchy (absolute, or relative to its mount), an exe rule
+ * from a file. -ENOENT, -EINVAL: not below a cgroup v2 mount. */
+int target_cgroup_from_path(const char *path, struct target_cgroup *ret);
+int target_exe_from_path(const char *path, struct target_exe *ret);
+
+/* ---- sources ---------------------------------------------------------------------------------------------------- */
+
+struct source_value_type {
+	const char *type, *unit; /* "cpu", "nanoseconds" */
+};
+
+struct source_instance;
+
+struct source {
+	const char *name;                                  /* profile type: "cpu" */
+	struct source_value_type types[SAMPLE_VALUES_MAX]; /* sample types; ends at the first NULL */
+	struct source_value_type period_type;
+	enum feature needs; /* FEATURE_NONE: always there */
+	/* 0 or negative errno; i->implementation is the source's own. */
+	int (*open)(struct source_instance *i); /* open, configure and load the programs; fill i->ring_fd ... */
+	int (*attach)(struct source_instance *i);
+	/* A record of the ring that is not a plain sample or a file event; NULL where there are none. */
+	int (*record)(struct source_instance *i, const void *record, size_t size);
+	/* Turns the value of a sample record into s->values; NULL: values[0] = 1, values[1] = value. */
+	void (*values)(struct source_instance *i, uint64_t value, struct sample *s);
+	int (*flush)(
+	        struct source_instance *i); /* window's end: deliver what the source has held back; NULL: nothing */
+	int (*set_rate)(struct source_instance *i, uint64_t rate); /* NULL: cannot be changed */
+	void (*tick)(struct source_instance *i); /* about once a second: hot-plug and the like; NULL: nothing */
+	void (*close)(struct source_instance *i);
+};
+
+/* All sources, NULL-terminated. */
+extern const struct source *const sources[];
+const struct source *source_find(const char *name);
+
+struct source_params {
+	uint32_t frequency_hz; /* cpu */
+	uint64_t interval;     /* heap: bytes a sample; offcpu: nanoseconds a sample; 0: the source's default */
+	int kernel_stacks;
+	const struct targets *targets; /* borrowed during source_open; NULL: the whole host */
+	uint32_t ring_bytes;           /* 0: the source's default */
+	struct code *code;             /* borrowed for the instance's life */
+};
+
+/* Called from source_drain and source_flush; the sample is borrowed for the call. */
+typedef void (*source_sample_t)(void *userdata, const struct source_instance *i, const struct sample *s);
+
+/* -EOPNOTSUPP: this kernel lacks what the source needs (features_reason tells); else negative errno. */
+int source_open(const struct source *source, const struct source_params *params, source_sample_t sample, void *userdata,
+        struct source_instance **ret);
+struct source_instance *source_close(struct source_instance *i); /* NULL in, NULL out */
+DEFINE_CLEANUP(struct source_instance *, source_close)
+int source_attach(struct source_instance *i);
+
+/* Handles at most max records that wait in the ring; returns how many it handled (max: there may be more), or negative
+ * errno. The programs wake the fd of source_ring_fd only when the ring is half full: drain by a timer too
+ * (every 100 ms). */
+int source_drain(struct source_instance *i, unsigned max);
+int source_ring_fd(const struct source_instance *i); /* epoll-able, borrowed */
+int source_flush(struct source_instance *i);
+/* cpu: hertz; heap: bytes a sample. -EOPNOTSUPP where the source has none. */
+int source_set_rate(struct source_instance *i, uint64_t rate);
+/* Follows CPU hot-plug and the like; call about once a second. */
+void source_tick(struct source_instance *i);
+
+const struct source *source_of(const struct source_instance *i);
+int64_t source_period(const struct source_instance *i); /* in period_type's unit, as in force now */
+uint64_t source_rate(const struct source_instance *i);
+
+/* ---- what it did ------------------------------------------------------------------------------------------------ */
+
+/* Totals since source_open. */
+struct source_stats {
+	uint64_t samples;          /* delivered */
+	uint64_t lost;             /* no room in the ring, or no scratch memory */
+	uint64_t truncated;        /* delivered, but the user stack does not reach its root */
+	uint64_t bpf_ns, bpf_runs; /* run time of the programs; 0 where the kernel does not account it */
+	uint64_t map_bytes;        /* memory of this instance's own maps; the shared ones are code_stats' */
+};
+void source_stats(struct source_instance *i, struct source_stats *ret);
+
+/* Calls each with every named counter of the programs (totals since source_open). */
+void source_counters(
+        struct source_instance *i, void (*each)(void *userdata, const char *name, uint64_t value), void *userdata);
+
+/* Asks the kernel to account run time of BPF programs while the returned fd is open (about 20 ns a run); negative errno
+ * where it cannot. */
+int source_accounting_open(void);
