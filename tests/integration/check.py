@@ -1,0 +1,61 @@
+"""What the integration tests share: where the build is, running our programs, asking for one thing at a time."""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("EMBER_BUILD", SOURCE / "build"))
+EMBERD = BUILD / "daemon/emberd"
+EMBERCTL = BUILD / "ctl/emberctl"
+SYMBOLIZER = BUILD / "symbolizer/ember-symbolizer"
+
+_failures = []
+
+
+def workload(name):
+    return str(BUILD / "tests/workloads" / f"workload-{name}")
+
+
+def need_root():
+    if os.geteuid() != 0:
+        print("skipped: loading BPF programs needs root")
+        sys.exit(77)
+
+
+def need_tool(name):
+    """A tool that tools/packages installs; in CI a missing one is a failure, not a skip."""
+    if shutil.which(name):
+        return
+    print(f"{name} is missing; tools/test installs it")
+    sys.exit(1 if os.environ.get("CI") else 77)
+
+
+def run(*args, timeout=120, fail_ok=False, **kwargs):
+    done = subprocess.run([str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=timeout, **kwargs)
+    if done.returncode != 0 and not fail_ok:
+        print(f"{' '.join(map(str, args))}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}")
+        sys.exit(1)
+    return done
+
+
+def that(condition, text):
+    """One thing that must hold; all are tried, finish() tells."""
+    print(("ok      " if condition else "FAILED  ") + text, flush=True)
+    if not condition:
+        _failures.append(text)
+
+
+def near(measured, expected, tolerance, text):
+    that(abs(measured - expected) <= tolerance, f"{text}: {measured:.3f}, expected {expected:.3f} within {tolerance}")
+
+
+def finish():
+    sys.exit(1 if _failures else 0)
+
+
+def scratch():
+    return tempfile.TemporaryDirectory(prefix="ember-test-")

@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+"""Processes that live 2 ms, 200 a second: at least 90 % of their samples named by executable and complete to their root once
+the executable has been seen; a process started just after the profiler: at least 95 %."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+import check
+from pprof import Profile, truncated
+
+check.need_root()
+
+with check.scratch() as d:
+    path = os.path.join(d, "young.pb.gz")
+    done = check.run(check.EMBERCTL, "record", "-F", 199, "-o", path, "--", check.workload("shortlived"), 8, 200, 2)
+    print(done.stderr.strip())
+    p = Profile(path)
+    # comm is "workload-shortl" for the children too: posix_spawn runs the same file
+    brief = [s for s in p.samples if str(s.labels.get("exe", "")).endswith("workload-shortlived")
+             and any(f.name == "brief_life" for f in s.stack)]
+    unnamed = [s for s in p.samples if not s.labels.get("exe")]
+    total = sum(s.values[0] for s in brief)
+    good = sum(s.values[0] for s in brief if not truncated(s) and any(f.name == "main" for f in s.stack))
+    nameless = sum(s.values[0] for s in unnamed)
+    check.that(total >= 300, f"{total} samples in brief_life")
+    check.that(good >= 0.95 * total, f"{good} of {total} are complete to main")
+    check.that(nameless <= 0.10 * total, f"{nameless} samples without an executable beside {total}")
+check.finish()
