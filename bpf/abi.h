@@ -40,31 +40,43 @@ enum {
 struct unwind_rule {
 	__u8 cfa;	   /* CFA_* */
 	__u8 fp;	   /* FP_* */
-	__s16 fp_offset;   /* meaning depends on fp; for CFA_*_DEREF with FP_SAME: added after the dereference */
-	__s32 cfa_offset;  /* added to the register that cfa names */
+	__s16 fp_offset;   /* meaning depends on fp alone */
+	__s32 cfa_offset;  /* meaning depends on cfa; 0 where it has none */
 };
 _Static_assert(sizeof(struct unwind_rule) == 8, "unwind_rule");
 
 enum {
-	CFA_UNKNOWN = 0,  /* code without a usable rule: fall back to the frame pointer, say so */
-	CFA_END = 1,	  /* outermost frame: the return address is undefined (_start, clone) */
+	CFA_UNKNOWN = 0,  /* code without a usable rule: fall back to the frame pointer, say so. The rest is zero */
+	CFA_END = 1,	  /* outermost frame: the return address is undefined (_start, clone). The rest is zero */
 	CFA_SP = 2,	  /* rsp + cfa_offset */
 	CFA_FP = 3,	  /* rbp + cfa_offset */
-	CFA_SP_DEREF = 4, /* *(rsp + cfa_offset) + addend, packed: cfa_offset = addend << 16 | (u16) offset, both signed */
-	CFA_FP_DEREF = 5, /* the same from rbp: stack realigned through a saved pointer (DRAP) */
-	CFA_PLT = 6,	  /* rsp + 8 + ((rip & 15) >= 11 ? 8 : 0): lazy PLT entries; cfa_offset 16-byte slot threshold (11 or 10..) */
-	CFA_SIGNAL = 7,	  /* a signal frame: all registers from the ucontext on the stack, cfa_offset = offset of gregs from rsp */
+	CFA_SP_DEREF = 4, /* *(rsp + CFA_DEREF_OFFSET) + CFA_DEREF_ADDEND: a CFA that was saved on the stack */
+	CFA_FP_DEREF = 5, /* *(rbp + CFA_DEREF_OFFSET) + CFA_DEREF_ADDEND: stack realigned by DRAP, mostly with FP_AT_FP */
+	CFA_PLT = 6,	  /* rsp + 8 + ((pc & 15) >= cfa_offset ? 8 : 0): lazy PLT entries, cfa_offset is 1..15 */
+	CFA_SIGNAL = 7,	  /* a signal frame: rbp, rsp and rip of the interrupted code are at rsp + cfa_offset + SIGNAL_*;
+			   * that rip is exact, no return address. fp is FP_SAME and means nothing */
+	CFA_LAST = CFA_SIGNAL,
 };
 
+#define CFA_DEREF_OFFSET(cfa_offset) ((__s16)(cfa_offset))
+#define CFA_DEREF_ADDEND(cfa_offset) ((__s16)((cfa_offset) >> 16))
+#define CFA_DEREF_PACK(offset, addend) ((__s32)((__u32)(__u16)(addend) << 16 | (__u16)(offset)))
+
+/* Inside the general registers of x86-64's struct sigcontext, which starts with r8. */
+#define SIGNAL_RBP 80
+#define SIGNAL_RSP 120
+#define SIGNAL_RIP 128
+
 enum {
-	FP_SAME = 0,	  /* rbp unchanged */
+	FP_SAME = 0,	  /* rbp unchanged; fp_offset is 0 */
 	FP_AT_CFA = 1,	  /* saved at CFA + fp_offset */
 	FP_AT_FP = 2,	  /* saved at rbp + fp_offset (DRAP) */
-	FP_UNDEFINED = 3, /* lost; a later CFA_FP cannot be followed */
+	FP_UNDEFINED = 3, /* lost; a later CFA_FP cannot be followed; fp_offset is 0 */
+	FP_LAST = FP_UNDEFINED,
 };
 
 /* Rows of one 64 KiB page of file offsets, sorted; a row holds from its offset to the next row's. The first row of a
- * page says what holds at the page's first byte. */
+ * page has offset 0 and says what holds at the page's first byte. Rule 0 of each table of rules is CFA_UNKNOWN. */
 #define UNWIND_PAGE_SHIFT 16
 struct unwind_row {
 	__u16 offset_low; /* low 16 bits of the file offset */

@@ -1,7 +1,7 @@
 /* What emberd and ember-symbolizer say to each other over a SOCK_SEQPACKET pair: one request, one reply, in order.
  * Everything large goes through descriptors that the request carries: the child reads its inputs with pread and writes
- * its answer into an empty memfd that emberd made (it may not open or create anything itself). emberd believes nothing in
- * an answer: symbolizer/answer.h holds the readers that check every index before anyone uses it.
+ * its answer into an empty memfd that emberd made (it may not open or create anything itself). emberd believes nothing
+ * in an answer: symbolizer/answer.h holds the readers that check every index before anyone uses it.
  *
  * Offsets are file offsets: the same in every process, whatever the load bias. */
 #pragma once
@@ -15,8 +15,8 @@
 
 enum symbolizer_kind {
 	SYMBOLIZER_IDENTIFY = 1, /* fds: elf, answer -> struct symbolizer_identity */
-	SYMBOLIZER_ROWS = 2,	 /* fds: elf, answer -> rows_header, pages, rules, rows */
-	SYMBOLIZER_SYMBOLS = 3,	 /* fds: elf, query, answer [, debug file] -> symbols_header, ... */
+	SYMBOLIZER_ROWS = 2,     /* fds: elf, answer -> rows_header, pages, rules, rows */
+	SYMBOLIZER_SYMBOLS = 3,  /* fds: elf, query, answer [, debug file] -> symbols_header, ... */
 	SYMBOLIZER_KALLSYMS = 4, /* fds: kallsyms text, query, answer -> symbols */
 	SYMBOLIZER_PERF_MAP = 5, /* fds: perf map text, query, answer -> symbols */
 };
@@ -28,12 +28,14 @@ enum {
 struct symbolizer_request {
 	uint32_t version, kind;
 	uint64_t id;
-	uint32_t flags, n_queries; /* query fd: n_queries sorted uint64_t, file offsets or addresses to look up as they are */
+	uint32_t flags,
+	        n_queries; /* query fd: n_queries sorted uint64_t, file offsets or addresses to look up as they are */
 };
 
 struct symbolizer_reply {
 	uint64_t id;
-	int32_t result; /* 0 or negative errno: -ENODATA nothing of the kind in the file, -EBADMSG malformed, -E2BIG a limit */
+	int32_t result; /* 0 or negative errno: -ENODATA nothing of the kind in the file, -EBADMSG malformed, -E2BIG a
+	                   limit */
 	uint32_t padding;
 	uint64_t answer_bytes;
 	uint64_t cpu_ns;
@@ -69,7 +71,8 @@ struct symbolizer_identity {
 	uint32_t debug_link_crc, padding2;
 };
 
-/* ---- rows ---- : rows_header, then n_pages rows_page, n_rules struct unwind_rule, n_rows struct unwind_row */
+/* ---- rows ---- : rows_header, then n_pages rows_page, n_rules struct unwind_rule, n_rows struct unwind_row.
+ * Rule 0 is CFA_UNKNOWN. A page that is not listed holds nothing but CFA_UNKNOWN; pages share no row. */
 
 #define ROWS_MAGIC 0x31574f5252424d45ull /* "EMBRROW1" */
 #define ROWS_MAX (8u << 20)
@@ -79,7 +82,7 @@ struct rows_header {
 	uint32_t n_pages, n_rules, n_rows, skipped_fdes;
 };
 
-struct rows_page { /* sorted by page; only pages that hold code described by .eh_frame */
+struct rows_page {     /* sorted by page; only pages that hold code described by .eh_frame */
 	uint32_t page; /* file offset >> UNWIND_PAGE_SHIFT */
 	uint32_t first_row, n_rows;
 };
@@ -96,12 +99,12 @@ struct symbols_header {
 /* Frames of one address innermost first (the inlined callee before its caller); none at all: not known. Strings are
  * offsets of NUL-terminated text; offset 0 is "". */
 struct symbols_frame {
-	uint32_t name;	      /* demangled */
+	uint32_t name;        /* demangled */
 	uint32_t system_name; /* as in the symbol table */
 	uint32_t filename;    /* source file */
 	uint32_t line, column, start_line;
 	uint32_t module; /* kallsyms: "[nf_tables]" without brackets, "" for the kernel itself; else "" */
-	uint32_t flags;	 /* SYMBOLS_FRAME_* */
+	uint32_t flags;  /* SYMBOLS_FRAME_* */
 };
 
 enum {
