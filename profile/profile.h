@@ -12,9 +12,17 @@
 
 struct profile;
 
+/* What a reader has to say about bad input, for one line of log: "sample 17: location 99 does not exist". Functions
+ * that take one accept NULL and touch it only on failure. */
+struct profile_error {
+	char text[160];
+};
+
 #define PROFILE_SAMPLE_TYPES_MAX 8
 #define PROFILE_STACK_DEPTH_MAX 1024 /* locations a sample, leaf first; deeper input is -E2BIG */
-#define PROFILE_LABELS_MAX 64	     /* labels a sample */
+#define PROFILE_LABELS_MAX 64        /* labels a sample */
+#define PROFILE_LINES_MAX 256        /* lines (inlined frames) a location */
+#define PROFILE_COMMENTS_MAX 1024
 #define PROFILE_NONE UINT32_MAX
 
 struct profile_value_type {
@@ -24,7 +32,7 @@ struct profile_value_type {
 struct profile_mapping {
 	uint64_t start, limit, offset; /* start..limit of the code in memory or in the file's own addresses */
 	uint32_t filename, build_id;   /* strings; the build ID in lower-case hex, or "" */
-	uint32_t flags;		       /* PROFILE_MAPPING_* */
+	uint32_t flags;                /* PROFILE_MAPPING_* */
 };
 
 enum {
@@ -65,7 +73,7 @@ struct profile_label {
 
 /* One row of the result: equal (stack, labels) are one sample, their values added (saturating). */
 struct profile_sample {
-	uint32_t stack;	 /* profile_stack() */
+	uint32_t stack;  /* profile_stack() */
 	uint32_t labels; /* profile_label_set() */
 };
 
@@ -79,7 +87,8 @@ int profile_new(const struct profile_limits *limits, struct profile **ret);
 struct profile *profile_free(struct profile *p);
 DEFINE_CLEANUP(struct profile *, profile_free)
 
-/* Facts of the whole profile: plain fields, read and written freely. */
+/* Facts of the whole profile: plain fields, read and written freely; but the number of sample types is fixed by the
+ * first sample. */
 struct profile_header {
 	uint32_t n_sample_types;
 	uint32_t default_sample_type; /* string, 0 for none */
@@ -105,6 +114,17 @@ int profile_add_label_set(struct profile *p, const struct profile_label *labels,
 int profile_add_sample(struct profile *p, uint32_t stack, uint32_t labels, const int64_t *values, uint32_t *ret_sample);
 /* A comment is free text; the ledger is made of comments "emberd.NAME=NUMBER" (profile/ledger.h). */
 int profile_add_comment(struct profile *p, const char *text);
+int profile_set_comment(struct profile *p, uint32_t i, const char *text);
+
+/* Room for n more samples, so that the next n profile_add_sample() with known stacks and labels cannot fail. */
+int profile_reserve_samples(struct profile *p, uint32_t n);
+
+/* A place to go back to: profile_rollback() takes away every entity added since (not values added to older samples). */
+struct profile_mark {
+	uint32_t strings, mappings, functions, locations, stacks, label_sets, samples;
+};
+struct profile_mark profile_mark(const struct profile *p);
+void profile_rollback(struct profile *p, const struct profile_mark *mark);
 
 /* Look-ups. Counts are one past the last index. */
 uint32_t profile_n_strings(const struct profile *p);
@@ -116,7 +136,8 @@ uint32_t profile_n_label_sets(const struct profile *p);
 uint32_t profile_n_samples(const struct profile *p);
 uint32_t profile_n_comments(const struct profile *p);
 
-const char *profile_string(const struct profile *p, uint32_t i, size_t *ret_size); /* NUL-terminated; size may be NULL */
+const char *profile_string(
+        const struct profile *p, uint32_t i, size_t *ret_size); /* NUL-terminated; size may be NULL */
 const struct profile_mapping *profile_mapping(const struct profile *p, uint32_t i);
 const struct profile_function *profile_function(const struct profile *p, uint32_t i);
 struct profile_location profile_location(const struct profile *p, uint32_t i);
@@ -131,4 +152,7 @@ const char *profile_comment(const struct profile *p, uint32_t i);
 int64_t profile_total(const struct profile *p, uint32_t value_index);
 /* Index of the sample type called name; -ENOENT. */
 int profile_find_sample_type(const struct profile *p, const char *name, uint32_t *ret);
-uint64_t profile_bytes(const struct profile *p); /* memory held */
+uint64_t profile_bytes(const struct profile *p);      /* memory held */
+uint64_t profile_bytes_left(const struct profile *p); /* until the limit */
+/* Index of a string that is there; -ENOENT. Adds nothing. */
+int profile_find_string(const struct profile *p, const char *s, uint32_t *ret);

@@ -1,0 +1,115 @@
+/* Field numbers of the public message layout (github.com/google/pprof/proto/profile.proto) and the protobuf wire format
+ * as far as it is needed: varints, lengths, fixed words to skip. For pprof_read.c and pprof_write.c. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	PPROF_SAMPLE_TYPE = 1,
+	PPROF_SAMPLE = 2,
+	PPROF_MAPPING = 3,
+	PPROF_LOCATION = 4,
+	PPROF_FUNCTION = 5,
+	PPROF_STRING_TABLE = 6,
+	PPROF_DROP_FRAMES = 7,
+	PPROF_KEEP_FRAMES = 8,
+	PPROF_TIME_NANOS = 9,
+	PPROF_DURATION_NANOS = 10,
+	PPROF_PERIOD_TYPE = 11,
+	PPROF_PERIOD = 12,
+	PPROF_COMMENT = 13,
+	PPROF_DEFAULT_SAMPLE_TYPE = 14,
+	PPROF_DOC_URL = 15,
+
+	VALUE_TYPE_TYPE = 1,
+	VALUE_TYPE_UNIT = 2,
+
+	SAMPLE_LOCATION_ID = 1,
+	SAMPLE_VALUE = 2,
+	SAMPLE_LABEL = 3,
+
+	LABEL_KEY = 1,
+	LABEL_STR = 2,
+	LABEL_NUM = 3,
+	LABEL_NUM_UNIT = 4,
+
+	MAPPING_ID = 1,
+	MAPPING_START = 2,
+	MAPPING_LIMIT = 3,
+	MAPPING_OFFSET = 4,
+	MAPPING_FILENAME = 5,
+	MAPPING_BUILD_ID = 6,
+	MAPPING_HAS_FUNCTIONS = 7, /* to 10, in the order of PROFILE_MAPPING_* */
+	MAPPING_HAS_INLINE_FRAMES = 10,
+
+	LOCATION_ID = 1,
+	LOCATION_MAPPING_ID = 2,
+	LOCATION_ADDRESS = 3,
+	LOCATION_LINE = 4,
+	LOCATION_IS_FOLDED = 5,
+
+	LINE_FUNCTION_ID = 1,
+	LINE_LINE = 2,
+	LINE_COLUMN = 3,
+
+	FUNCTION_ID = 1,
+	FUNCTION_NAME = 2,
+	FUNCTION_SYSTEM_NAME = 3,
+	FUNCTION_FILENAME = 4,
+	FUNCTION_START_LINE = 5,
+};
+
+enum {
+	WIRE_VARINT = 0,
+	WIRE_FIXED64 = 1,
+	WIRE_BYTES = 2,
+	WIRE_FIXED32 = 5,
+};
+
+#define VARINT_BYTES_MAX 10
+
+struct cursor {
+	const uint8_t *at, *end;
+};
+
+struct field {
+	uint32_t number, wire;
+	uint64_t value;      /* varint */
+	struct cursor bytes; /* WIRE_BYTES */
+	const uint8_t *start;
+};
+
+bool cursor_varint_long(struct cursor *c, uint64_t *ret);
+
+static inline bool cursor_varint(struct cursor *c, uint64_t *ret)
+{
+	if (c->at < c->end && c->at[0] < 0x80) {
+		*ret = *c->at++;
+		return true;
+	}
+	if (c->end - c->at >= 2 && c->at[1] < 0x80) {
+		*ret = (uint64_t)(c->at[0] & 0x7f) | (uint64_t)c->at[1] << 7;
+		c->at += 2;
+		return true;
+	}
+	return cursor_varint_long(c, ret);
+}
+
+/* 1: a field; 0: the end; -EBADMSG. */
+int cursor_field(struct cursor *c, struct field *ret);
+
+static inline size_t varint_size(uint64_t v)
+{
+	return (size_t)(((63 - __builtin_clzll(v | 1)) * 9 + 73) / 64);
+}
+
+static inline uint8_t *varint_put(uint8_t *to, uint64_t v)
+{
+	while (v >= 0x80) {
+		*to++ = (uint8_t)(v | 0x80);
+		v >>= 7;
+	}
+	*to++ = (uint8_t)v;
+	return to;
+}

@@ -1,0 +1,803 @@
+#include "profile/profile.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/random.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "profile/table.h"
+
+/* A growing array of bytes whose room counts against the profile's limit. */
+struct pool {
+	char *data;
+	size_t size, room;
+};
+
+struct span { /* a run of elements in a pool */
+	uint32_t first, n;
+};
+
+struct location {
+	uint64_t address;
+	uint32_t mapping, n_lines, is_folded, first_line;
+};
+
+struct profile {
+	struct profile_header header;
+	struct profile_limits limits;
+	uint64_t bytes;
+	uint64_t seed;   /* so that nobody can prepare text that meets in one slot */
+	uint32_t stride; /* values a sample; 0 until the first sample */
+	uint32_t n_comments;
+	char **comments;
+
+	struct pool string_bytes, strings; /* char; struct span */
+	struct pool mappings, functions;
+	struct pool locations, lines;        /* struct location; struct profile_line */
+	struct pool stacks, stack_locations; /* struct span; uint32_t */
+	struct pool label_sets, labels;      /* struct span; struct profile_label */
+	struct pool samples, values;         /* struct profile_sample; int64_t */
+	struct table string_table, mapping_table, function_table, location_table, stack_table, label_table,
+	        sample_table;
+};
+
+#define POOL_AT(pool, type) ((type *)(void *)(pool).data)
+#define POOL_COUNT(pool, type) ((uint32_t)((pool).size / sizeof(type)))
+
+/* ---- memory ---- */
+
+static int charge(struct profile *p, uint64_t bytes)
+{
+	if (bytes > p->limits.bytes_max || p->bytes > p->limits.bytes_max - bytes)
+		return -ENOSPC;
+	p->bytes += bytes;
+	return 0;
+}
+
+static int pool_reserve(struct profile *p, struct pool *pool, size_t n)
+{
+	size_t need, room;
+	char *bigger;
+	int r;
+
+	if (n <= pool->room - pool->size)
+		return 0;
+	if (n > UINT32_MAX || pool->size + n > UINT32_MAX * (size_t)16)
+		return -ENOSPC;
+	need = pool->size + n;
+	room = pool->room < (1u << 20) ? pool->room * 2 : pool->room + pool->room / 2;
+	room = MAX(MAX(room, need), (size_t)256);
+	r = charge(p, room - pool->room);
+	if (r < 0) { /* the last bytes below the limit are usable too */
+		room = need;
+		r = charge(p, room - pool->room);
+	}
+	if (r < 0)
+		return r;
+	bigger = realloc(pool->data, room);
+	if (!bigger) {
+		p->bytes -= room - pool->room;
+		return -ENOMEM;
+	}
+	pool->data = bigger;
+	pool->room = room;
+	return 0;
+}
+
+/* Room must be there. */
+static void *pool_take(struct pool *pool, size_t n)
+{
+	void *at = pool->data + pool->size;
+
+	pool->size += n;
+	return at;
+}
+
+static void pool_push(struct pool *pool, const void *data, size_t n)
+{
+	if (n)
+		memcpy(pool_take(pool, n), data, n);
+}
+
+static int table_reserve(struct profile *p, struct table *t, uint32_t n)
+{
+	uint64_t slots = table_slots_for((uint64_t)t->n + n), old = t->n_slots;
+	int r;
+
+	if (slots <= old)
+		return 0;
+	if ((uint64_t)t->n + n >= UINT32_MAX / 4)
+		return -ENOSPC;
+	r = charge(p, (slots - old) * sizeof(struct table_slot));
+	if (r < 0)
+		return r;
+	r = table_resize(t, slots);
+	if (r < 0)
+		p->bytes -= (slots - old) * sizeof(struct table_slot);
+	return r;
+}
+
+/* ---- life ---- */
+
+static void profile_pools(struct profile *p, struct pool *list[12])
+{
+	struct pool *const all[12] = { &p->string_bytes, &p->strings, &p->mappings, &p->functions, &p->locations,
+		&p->lines, &p->stacks, &p->stack_locations, &p->label_sets, &p->labels, &p->samples, &p->values };
+
+	memcpy(list, all, sizeof(all));
+}
+
+static void profile_tables(struct profile *p, struct table *list[7])
+{
+	struct table *const all[7] = { &p->string_table, &p->mapping_table, &p->function_table, &p->location_table,
+		&p->stack_table, &p->label_table, &p->sample_table };
+
+	memcpy(list, all, sizeof(all));
+}
+
+int profile_new(const struct profile_limits *limits, struct profile **ret)
+{
+	_cleanup_(profile_freep) struct profile *p = NULL;
+	uint32_t empty;
+	int r;
+
+	assert(ret);
+
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->limits = limits ? *limits : PROFILE_LIMITS_DEFAULT;
+	p->bytes = sizeof(*p);
+	if (getrandom(&p->seed, sizeof(p->seed), GRND_NONBLOCK) != sizeof(p->seed))
+		p->seed = (uintptr_t)p;
+	r = profile_add_string(p, "", 0, &empty);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(p);
+	return 0;
+}
+
+struct profile *profile_free(struct profile *p)
+{
+	struct pool *pools[12];
+	struct table *tables[7];
+
+	if (!p)
+		return NULL;
+	profile_pools(p, pools);
+	for (size_t i = 0; i < ARRAY_SIZE(pools); i++)
+		free(pools[i]->data);
+	profile_tables(p, tables);
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+		free(tables[i]->slots);
+	for (uint32_t i = 0; i < p->n_comments; i++)
+		free(p->comments[i]);
+	free(p->comments);
+	free(p);
+	return NULL;
+}
+
+struct profile_header *profile_header(struct profile *p)
+{
+	return &p->header;
+}
+
+const struct profile_header *profile_header_const(const struct profile *p)
+{
+	return &p->header;
+}
+
+/* ---- strings ---- */
+
+struct bytes_key {
+	const void *data;
+	size_t size;
+};
+
+static bool string_equal(const void *owner, uint32_t i, const void *key)
+{
+	const struct profile *p = owner;
+	const struct bytes_key *k = key;
+	const struct span *s = &POOL_AT(p->strings, struct span)[i];
+
+	return s->n == k->size && memcmp(p->string_bytes.data + s->first, k->data, k->size) == 0;
+}
+
+int profile_add_string(struct profile *p, const char *s, size_t size, uint32_t *ret)
+{
+	const struct bytes_key key = { s, size };
+	uint32_t hash = table_hash(XXH3_64bits_withSeed(s, size, p->seed)), i;
+	int r;
+
+	i = table_find(&p->string_table, hash, string_equal, p, &key);
+	if (i != TABLE_NONE) {
+		*ret = i;
+		return 0;
+	}
+	if (size >= UINT32_MAX - 1 || p->string_bytes.size + size + 1 > UINT32_MAX)
+		return -ENOSPC;
+	r = table_reserve(p, &p->string_table, 1);
+	if (r >= 0)
+		r = pool_reserve(p, &p->string_bytes, size + 1);
+	if (r >= 0)
+		r = pool_reserve(p, &p->strings, sizeof(struct span));
+	if (r < 0)
+		return r;
+	i = profile_n_strings(p);
+	*(struct span *)pool_take(&p->strings, sizeof(struct span)) =
+	        (struct span){ .first = (uint32_t)p->string_bytes.size, .n = (uint32_t)size };
+	pool_push(&p->string_bytes, s, size);
+	pool_push(&p->string_bytes, "", 1);
+	table_insert(&p->string_table, hash, i);
+	*ret = i;
+	return 0;
+}
+
+int profile_add_cstring(struct profile *p, const char *s, uint32_t *ret)
+{
+	return profile_add_string(p, s, strlen(s), ret);
+}
+
+int profile_find_string(const struct profile *p, const char *s, uint32_t *ret)
+{
+	const struct bytes_key key = { s, strlen(s) };
+	uint32_t i = table_find(
+	        &p->string_table, table_hash(XXH3_64bits_withSeed(s, key.size, p->seed)), string_equal, p, &key);
+
+	if (i == TABLE_NONE)
+		return -ENOENT;
+	*ret = i;
+	return 0;
+}
+
+/* ---- mappings and functions: fixed size, compared as they lie ---- */
+
+struct fixed_owner {
+	const char *data;
+	size_t size;
+};
+
+static bool fixed_equal(const void *owner, uint32_t i, const void *key)
+{
+	const struct fixed_owner *o = owner;
+
+	return memcmp(o->data + i * o->size, key, o->size) == 0;
+}
+
+__attribute__((always_inline)) static inline int add_fixed(
+        struct profile *p, struct pool *pool, struct table *table, const void *entity, size_t size, uint32_t *ret)
+{
+	const struct fixed_owner owner = { pool->data, size };
+	uint32_t hash = table_hash(XXH3_64bits_withSeed(entity, size, p->seed)), i;
+	int r;
+
+	i = table_find(table, hash, fixed_equal, &owner, entity);
+	if (i != TABLE_NONE) {
+		*ret = i;
+		return 0;
+	}
+	r = table_reserve(p, table, 1);
+	if (r >= 0)
+		r = pool_reserve(p, pool, size);
+	if (r < 0)
+		return r;
+	i = (uint32_t)(pool->size / size);
+	pool_push(pool, entity, size);
+	table_insert(table, hash, i);
+	*ret = i;
+	return 0;
+}
+
+_Static_assert(sizeof(struct profile_mapping) == 40, "mapping");
+_Static_assert(sizeof(struct profile_function) == 24, "function");
+_Static_assert(sizeof(struct profile_line) == 16, "line");
+_Static_assert(sizeof(struct profile_label) == 16, "label");
+
+int profile_add_mapping(struct profile *p, const struct profile_mapping *m, uint32_t *ret)
+{
+	struct profile_mapping clean;
+	uint32_t n = profile_n_strings(p);
+
+	if (m->filename >= n || m->build_id >= n)
+		return -EINVAL;
+	memset(&clean, 0, sizeof(clean)); /* with the padding at its end */
+	clean.start = m->start;
+	clean.limit = m->limit;
+	clean.offset = m->offset;
+	clean.filename = m->filename;
+	clean.build_id = m->build_id;
+	clean.flags = m->flags;
+	return add_fixed(p, &p->mappings, &p->mapping_table, &clean, sizeof(clean), ret);
+}
+
+int profile_add_function(struct profile *p, const struct profile_function *f, uint32_t *ret)
+{
+	const struct profile_function clean = {
+		.name = f->name,
+		.system_name = f->system_name,
+		.filename = f->filename,
+		.start_line = f->start_line,
+	};
+	uint32_t n = profile_n_strings(p);
+
+	if (f->name >= n || f->system_name >= n || f->filename >= n)
+		return -EINVAL;
+	return add_fixed(p, &p->functions, &p->function_table, &clean, sizeof(clean), ret);
+}
+
+/* ---- locations ---- */
+
+static bool location_equal(const void *owner, uint32_t i, const void *key)
+{
+	const struct profile *p = owner;
+	const struct location *a = &POOL_AT(p->locations, struct location)[i];
+	const struct profile_location *b = key;
+
+	return a->address == b->address && a->mapping == b->mapping && a->n_lines == b->n_lines &&
+	       a->is_folded == b->is_folded &&
+	       (a->n_lines == 0 || memcmp(&POOL_AT(p->lines, struct profile_line)[a->first_line], b->lines,
+	                                   a->n_lines * sizeof(struct profile_line)) == 0);
+}
+
+static int location_check(const struct profile *p, const struct profile_location *l)
+{
+	if (l->n_lines > PROFILE_LINES_MAX)
+		return -E2BIG;
+	if (l->mapping != PROFILE_NONE && l->mapping >= profile_n_mappings(p))
+		return -EINVAL;
+	for (uint32_t i = 0; i < l->n_lines; i++)
+		if (l->lines[i].function >= profile_n_functions(p))
+			return -EINVAL;
+	return 0;
+}
+
+int profile_add_location(struct profile *p, const struct profile_location *l, uint32_t *ret)
+{
+	const uint64_t head[2] = { l->address, (uint64_t)l->mapping << 32 | l->is_folded };
+	const size_t lines_size = l->n_lines * sizeof(struct profile_line);
+	uint32_t hash, i;
+	int r;
+
+	r = location_check(p, l);
+	if (r < 0)
+		return r;
+	hash = table_hash(XXH3_64bits_withSeed(l->n_lines ? (const void *)l->lines : "", lines_size,
+	        XXH3_64bits_withSeed(head, sizeof(head), p->seed)));
+	i = table_find(&p->location_table, hash, location_equal, p, l);
+	if (i != TABLE_NONE) {
+		*ret = i;
+		return 0;
+	}
+	r = table_reserve(p, &p->location_table, 1);
+	if (r >= 0)
+		r = pool_reserve(p, &p->lines, lines_size);
+	if (r >= 0)
+		r = pool_reserve(p, &p->locations, sizeof(struct location));
+	if (r < 0)
+		return r;
+	i = profile_n_locations(p);
+	*(struct location *)pool_take(&p->locations, sizeof(struct location)) = (struct location){
+		.address = l->address,
+		.mapping = l->mapping,
+		.n_lines = l->n_lines,
+		.is_folded = l->is_folded,
+		.first_line = POOL_COUNT(p->lines, struct profile_line),
+	};
+	pool_push(&p->lines, l->lines, lines_size);
+	table_insert(&p->location_table, hash, i);
+	*ret = i;
+	return 0;
+}
+
+/* ---- stacks and label sets: runs of fixed-size elements ---- */
+
+struct run_owner {
+	const struct span *spans;
+	const char *elements;
+	size_t size;
+};
+
+static bool run_equal(const void *owner, uint32_t i, const void *key)
+{
+	const struct run_owner *o = owner;
+	const struct bytes_key *k = key;
+	const struct span *s = &o->spans[i];
+
+	return s->n * o->size == k->size &&
+	       (k->size == 0 || memcmp(o->elements + s->first * o->size, k->data, k->size) == 0);
+}
+
+__attribute__((always_inline)) static inline int add_run(struct profile *p, struct pool *spans, struct pool *elements,
+        struct table *table, const void *data, size_t n, size_t size, uint32_t *ret)
+{
+	const struct run_owner owner = { (const struct span *)(const void *)spans->data, elements->data, size };
+	const struct bytes_key key = { data, n * size };
+	uint32_t hash = table_hash(XXH3_64bits_withSeed(n ? data : "", key.size, p->seed)), i;
+	int r;
+
+	i = table_find(table, hash, run_equal, &owner, &key);
+	if (i != TABLE_NONE) {
+		*ret = i;
+		return 0;
+	}
+	if (elements->size / size + n >= UINT32_MAX)
+		return -ENOSPC;
+	r = table_reserve(p, table, 1);
+	if (r >= 0)
+		r = pool_reserve(p, elements, key.size);
+	if (r >= 0)
+		r = pool_reserve(p, spans, sizeof(struct span));
+	if (r < 0)
+		return r;
+	i = POOL_COUNT(*spans, struct span);
+	*(struct span *)pool_take(spans, sizeof(struct span)) =
+	        (struct span){ .first = (uint32_t)(elements->size / size), .n = (uint32_t)n };
+	pool_push(elements, data, key.size);
+	table_insert(table, hash, i);
+	*ret = i;
+	return 0;
+}
+
+int profile_add_stack(struct profile *p, const uint32_t *locations, size_t n, uint32_t *ret)
+{
+	uint32_t n_locations = profile_n_locations(p), highest = 0;
+
+	if (n > PROFILE_STACK_DEPTH_MAX)
+		return -E2BIG;
+	for (size_t i = 0; i < n; i++)
+		highest = locations[i] > highest ? locations[i] : highest;
+	if (n && highest >= n_locations)
+		return -EINVAL;
+	return add_run(p, &p->stacks, &p->stack_locations, &p->stack_table, locations, n, sizeof(*locations), ret);
+}
+
+static bool label_before(const struct profile_label *a, const struct profile_label *b)
+{
+	if (a->key != b->key)
+		return a->key < b->key;
+	if (a->unit != b->unit)
+		return a->unit < b->unit;
+	return a->value < b->value;
+}
+
+int profile_add_label_set(struct profile *p, const struct profile_label *labels, size_t n, uint32_t *ret)
+{
+	struct profile_label sorted[PROFILE_LABELS_MAX];
+	uint32_t n_strings = profile_n_strings(p);
+
+	if (n > PROFILE_LABELS_MAX)
+		return -E2BIG;
+	for (size_t i = 0; i < n; i++) {
+		const struct profile_label *l = &labels[i];
+		size_t at = i;
+
+		if (l->key >= n_strings || (l->unit != PROFILE_NONE && l->unit >= n_strings) ||
+		        (l->unit == PROFILE_NONE && (l->value < 0 || l->value >= n_strings)))
+			return -EINVAL;
+		for (; at > 0 && label_before(l, &sorted[at - 1]); at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = *l;
+	}
+	return add_run(p, &p->label_sets, &p->labels, &p->label_table, sorted, n, sizeof(*sorted), ret);
+}
+
+/* ---- samples ---- */
+
+static bool sample_equal(const void *owner, uint32_t i, const void *key)
+{
+	const struct profile *p = owner;
+	const struct profile_sample *a = &POOL_AT(p->samples, struct profile_sample)[i], *b = key;
+
+	return a->stack == b->stack && a->labels == b->labels;
+}
+
+static int64_t add_saturating(int64_t a, int64_t b)
+{
+	int64_t sum;
+
+	if (__builtin_add_overflow(a, b, &sum))
+		return a < 0 ? INT64_MIN : INT64_MAX;
+	return sum;
+}
+
+int profile_reserve_samples(struct profile *p, uint32_t n)
+{
+	const size_t n_types = p->stride ? p->stride : p->header.n_sample_types;
+	int r = table_reserve(p, &p->sample_table, n);
+
+	if (r >= 0)
+		r = pool_reserve(p, &p->samples, n * sizeof(struct profile_sample));
+	if (r >= 0)
+		r = pool_reserve(p, &p->values, n * n_types * sizeof(int64_t));
+	return r;
+}
+
+int profile_add_sample(struct profile *p, uint32_t stack, uint32_t labels, const int64_t *values, uint32_t *ret_sample)
+{
+	const struct profile_sample key = { stack, labels };
+	uint32_t hash = table_hash(XXH3_64bits_withSeed(&key, sizeof(key), p->seed)), i;
+	int r;
+
+	if (stack >= profile_n_stacks(p) || labels >= profile_n_label_sets(p))
+		return -EINVAL;
+	assert(p->header.n_sample_types <= PROFILE_SAMPLE_TYPES_MAX);
+	if (!p->stride)
+		p->stride = p->header.n_sample_types;
+	if (p->stride == 0 || p->stride != p->header.n_sample_types)
+		return -EINVAL;
+	i = table_find(&p->sample_table, hash, sample_equal, p, &key);
+	if (i == TABLE_NONE) {
+		r = profile_reserve_samples(p, 1);
+		if (r < 0)
+			return r;
+		i = profile_n_samples(p);
+		pool_push(&p->samples, &key, sizeof(key));
+		pool_push(&p->values, values, p->stride * sizeof(*values));
+		table_insert(&p->sample_table, hash, i);
+	} else {
+		int64_t *sum = profile_values(p, i);
+
+		for (uint32_t k = 0; k < p->stride; k++)
+			sum[k] = add_saturating(sum[k], values[k]);
+	}
+	if (ret_sample)
+		*ret_sample = i;
+	return 0;
+}
+
+/* ---- comments ---- */
+
+static int comment_copy(struct profile *p, const char *text, char **ret)
+{
+	size_t size = strlen(text) + 1;
+	char *copy;
+	int r;
+
+	r = charge(p, size);
+	if (r < 0)
+		return r;
+	copy = malloc(size);
+	if (!copy) {
+		p->bytes -= size;
+		return -ENOMEM;
+	}
+	*ret = memcpy(copy, text, size);
+	return 0;
+}
+
+int profile_add_comment(struct profile *p, const char *text)
+{
+	int r;
+
+	if (p->n_comments >= PROFILE_COMMENTS_MAX)
+		return -E2BIG;
+	if (!p->comments) {
+		r = charge(p, PROFILE_COMMENTS_MAX * sizeof(char *));
+		if (r < 0)
+			return r;
+		p->comments = calloc(PROFILE_COMMENTS_MAX, sizeof(char *));
+		if (!p->comments) {
+			p->bytes -= PROFILE_COMMENTS_MAX * sizeof(char *);
+			return -ENOMEM;
+		}
+	}
+	r = comment_copy(p, text, &p->comments[p->n_comments]);
+	if (r < 0)
+		return r;
+	p->n_comments++;
+	return 0;
+}
+
+int profile_set_comment(struct profile *p, uint32_t i, const char *text)
+{
+	char *copy;
+	int r;
+
+	assert(i < p->n_comments);
+	r = comment_copy(p, text, &copy);
+	if (r < 0)
+		return r;
+	p->bytes -= strlen(p->comments[i]) + 1;
+	free(p->comments[i]);
+	p->comments[i] = copy;
+	return 0;
+}
+
+/* ---- going back ---- */
+
+struct profile_mark profile_mark(const struct profile *p)
+{
+	return (struct profile_mark){
+		.strings = profile_n_strings(p),
+		.mappings = profile_n_mappings(p),
+		.functions = profile_n_functions(p),
+		.locations = profile_n_locations(p),
+		.stacks = profile_n_stacks(p),
+		.label_sets = profile_n_label_sets(p),
+		.samples = profile_n_samples(p),
+	};
+}
+
+void profile_rollback(struct profile *p, const struct profile_mark *mark)
+{
+	const uint32_t n_strings = mark->strings, n_stacks = mark->stacks, n_sets = mark->label_sets;
+
+	table_forget(&p->string_table, n_strings);
+	table_forget(&p->mapping_table, mark->mappings);
+	table_forget(&p->function_table, mark->functions);
+	table_forget(&p->location_table, mark->locations);
+	table_forget(&p->stack_table, n_stacks);
+	table_forget(&p->label_table, n_sets);
+	table_forget(&p->sample_table, mark->samples);
+
+	if (n_strings < profile_n_strings(p))
+		p->string_bytes.size = POOL_AT(p->strings, struct span)[n_strings].first;
+	p->strings.size = n_strings * sizeof(struct span);
+	p->mappings.size = mark->mappings * sizeof(struct profile_mapping);
+	p->functions.size = mark->functions * sizeof(struct profile_function);
+	if (mark->locations < profile_n_locations(p))
+		p->lines.size = POOL_AT(p->locations, struct location)[mark->locations].first_line *
+		                sizeof(struct profile_line);
+	p->locations.size = mark->locations * sizeof(struct location);
+	if (n_stacks < profile_n_stacks(p))
+		p->stack_locations.size = POOL_AT(p->stacks, struct span)[n_stacks].first * sizeof(uint32_t);
+	p->stacks.size = n_stacks * sizeof(struct span);
+	if (n_sets < profile_n_label_sets(p))
+		p->labels.size = POOL_AT(p->label_sets, struct span)[n_sets].first * sizeof(struct profile_label);
+	p->label_sets.size = n_sets * sizeof(struct span);
+	p->samples.size = mark->samples * sizeof(struct profile_sample);
+	p->values.size = (size_t)mark->samples * p->stride * sizeof(int64_t);
+	if (!mark->samples)
+		p->stride = 0;
+}
+
+/* ---- look-ups ---- */
+
+uint32_t profile_n_strings(const struct profile *p)
+{
+	return POOL_COUNT(p->strings, struct span);
+}
+
+uint32_t profile_n_mappings(const struct profile *p)
+{
+	return POOL_COUNT(p->mappings, struct profile_mapping);
+}
+
+uint32_t profile_n_functions(const struct profile *p)
+{
+	return POOL_COUNT(p->functions, struct profile_function);
+}
+
+uint32_t profile_n_locations(const struct profile *p)
+{
+	return POOL_COUNT(p->locations, struct location);
+}
+
+uint32_t profile_n_stacks(const struct profile *p)
+{
+	return POOL_COUNT(p->stacks, struct span);
+}
+
+uint32_t profile_n_label_sets(const struct profile *p)
+{
+	return POOL_COUNT(p->label_sets, struct span);
+}
+
+uint32_t profile_n_samples(const struct profile *p)
+{
+	return POOL_COUNT(p->samples, struct profile_sample);
+}
+
+uint32_t profile_n_comments(const struct profile *p)
+{
+	return p->n_comments;
+}
+
+const char *profile_string(const struct profile *p, uint32_t i, size_t *ret_size)
+{
+	const struct span *s = &POOL_AT(p->strings, struct span)[i];
+
+	assert(i < profile_n_strings(p));
+	if (ret_size)
+		*ret_size = s->n;
+	return p->string_bytes.data + s->first;
+}
+
+const struct profile_mapping *profile_mapping(const struct profile *p, uint32_t i)
+{
+	assert(i < profile_n_mappings(p));
+	return &POOL_AT(p->mappings, struct profile_mapping)[i];
+}
+
+const struct profile_function *profile_function(const struct profile *p, uint32_t i)
+{
+	assert(i < profile_n_functions(p));
+	return &POOL_AT(p->functions, struct profile_function)[i];
+}
+
+struct profile_location profile_location(const struct profile *p, uint32_t i)
+{
+	const struct location *l = &POOL_AT(p->locations, struct location)[i];
+
+	assert(i < profile_n_locations(p));
+	return (struct profile_location){
+		.address = l->address,
+		.mapping = l->mapping,
+		.n_lines = l->n_lines,
+		.is_folded = l->is_folded,
+		.lines = l->n_lines ? &POOL_AT(p->lines, struct profile_line)[l->first_line] : NULL,
+	};
+}
+
+const uint32_t *profile_stack(const struct profile *p, uint32_t i, size_t *ret_n)
+{
+	const struct span *s = &POOL_AT(p->stacks, struct span)[i];
+
+	assert(i < profile_n_stacks(p));
+	*ret_n = s->n;
+	return s->n ? &POOL_AT(p->stack_locations, uint32_t)[s->first] : NULL;
+}
+
+const struct profile_label *profile_label_set(const struct profile *p, uint32_t i, size_t *ret_n)
+{
+	const struct span *s = &POOL_AT(p->label_sets, struct span)[i];
+
+	assert(i < profile_n_label_sets(p));
+	*ret_n = s->n;
+	return s->n ? &POOL_AT(p->labels, struct profile_label)[s->first] : NULL;
+}
+
+const struct profile_sample *profile_sample(const struct profile *p, uint32_t i)
+{
+	assert(i < profile_n_samples(p));
+	return &POOL_AT(p->samples, struct profile_sample)[i];
+}
+
+int64_t *profile_values(struct profile *p, uint32_t sample)
+{
+	assert(sample < profile_n_samples(p));
+	return &POOL_AT(p->values, int64_t)[(size_t)sample * p->stride];
+}
+
+const int64_t *profile_values_const(const struct profile *p, uint32_t sample)
+{
+	assert(sample < profile_n_samples(p));
+	return &POOL_AT(p->values, int64_t)[(size_t)sample * p->stride];
+}
+
+const char *profile_comment(const struct profile *p, uint32_t i)
+{
+	assert(i < p->n_comments);
+	return p->comments[i];
+}
+
+int64_t profile_total(const struct profile *p, uint32_t value_index)
+{
+	__int128 sum = 0; /* 2^32 samples of 2^63 at most: it cannot overflow */
+
+	for (uint32_t i = 0; i < profile_n_samples(p); i++)
+		sum += profile_values_const(p, i)[value_index];
+	return sum > INT64_MAX ? INT64_MAX : sum < INT64_MIN ? INT64_MIN : (int64_t)sum;
+}
+
+int profile_find_sample_type(const struct profile *p, const char *name, uint32_t *ret)
+{
+	for (uint32_t i = 0; i < p->header.n_sample_types; i++)
+		if (strcmp(profile_string(p, p->header.sample_types[i].type, NULL), name) == 0) {
+			*ret = i;
+			return 0;
+		}
+	return -ENOENT;
+}
+
+uint64_t profile_bytes(const struct profile *p)
+{
+	return p->bytes;
+}
+
+uint64_t profile_bytes_left(const struct profile *p)
+{
+	return p->limits.bytes_max - p->bytes;
+}

@@ -1,0 +1,110 @@
+/* Hash index over an array that its owner keeps: open addressing, 8 bytes a slot, the hash beside the index so that a
+ * miss or a growth never touches the entities. Inline: each owner's comparison is compiled into its look-up. */
+#pragma once
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+struct table_slot {
+	uint32_t hash;
+	uint32_t next_index; /* index + 1; 0: free */
+};
+
+struct table {
+	struct table_slot *slots;
+	uint32_t n_slots; /* a power of two, or 0 */
+	uint32_t n;
+};
+
+#define TABLE_NONE UINT32_MAX
+
+typedef bool (*table_equal_t)(const void *owner, uint32_t index, const void *key);
+
+/* The upper half of a 64-bit hash: the low bits of short keys mix less. */
+static inline uint32_t table_hash(uint64_t hash)
+{
+	return (uint32_t)(hash >> 32) ^ (uint32_t)hash;
+}
+
+__attribute__((always_inline)) static inline uint32_t table_find(
+        const struct table *t, uint32_t hash, table_equal_t equal, const void *owner, const void *key)
+{
+	if (!t->n_slots)
+		return TABLE_NONE;
+	for (uint32_t i = hash & (t->n_slots - 1);; i = (i + 1) & (t->n_slots - 1)) {
+		const struct table_slot *s = &t->slots[i];
+
+		if (!s->next_index)
+			return TABLE_NONE;
+		if (s->hash == hash && equal(owner, s->next_index - 1, key))
+			return s->next_index - 1;
+	}
+}
+
+/* Slots that n entries need: at most two thirds are taken. */
+static inline uint64_t table_slots_for(uint64_t n)
+{
+	uint64_t slots = 32;
+
+	while (n + n / 2 >= slots)
+		slots *= 2;
+	return slots;
+}
+
+/* Room for it must be there: table_resize(). */
+static inline void table_insert(struct table *t, uint32_t hash, uint32_t index)
+{
+	uint32_t i = hash & (t->n_slots - 1);
+
+	while (t->slots[i].next_index)
+		i = (i + 1) & (t->n_slots - 1);
+	t->slots[i] = (struct table_slot){ .hash = hash, .next_index = index + 1 };
+	t->n++;
+}
+
+/* -ENOMEM leaves the table as it was. */
+static inline int table_resize(struct table *t, uint64_t n_slots)
+{
+	struct table bigger = { .n_slots = (uint32_t)n_slots };
+
+	if (n_slots > 1u << 31)
+		return -ENOMEM;
+	bigger.slots = calloc(n_slots, sizeof(*bigger.slots));
+	if (!bigger.slots)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < t->n_slots; i++)
+		if (t->slots[i].next_index)
+			table_insert(&bigger, t->slots[i].hash, t->slots[i].next_index - 1);
+	free(t->slots);
+	*t = bigger;
+	return 0;
+}
+
+/* Frees slot i and moves later entries of its run back, so that every look-up still ends at the right place. */
+static inline void table_remove_slot(struct table *t, uint32_t i)
+{
+	const uint32_t mask = t->n_slots - 1;
+
+	for (uint32_t j = (i + 1) & mask; t->slots[j].next_index; j = (j + 1) & mask) {
+		uint32_t home = t->slots[j].hash & mask;
+
+		if (((j - home) & mask) >= ((j - i) & mask)) {
+			t->slots[i] = t->slots[j];
+			i = j;
+		}
+	}
+	t->slots[i] = (struct table_slot){ 0 };
+	t->n--;
+}
+
+/* Takes out every entry whose index is n_keep or more. Cannot fail. */
+static inline void table_forget(struct table *t, uint32_t n_keep)
+{
+	if (t->n <= n_keep)
+		return;
+	for (uint32_t i = 0; i < t->n_slots; i++)
+		while (t->slots[i].next_index > n_keep)
+			table_remove_slot(t, i);
+}
