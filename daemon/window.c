@@ -75,11 +75,9 @@ static int add_user_frame(struct window *w, const struct sample *s, const struct
 
 	if ((f->flags & FRAME_RETURN_ADDRESS) && key.address > 0)
 		key.address--;
-	if (f->file >= FILE_FIRST) {
+	if (f->file >= FILE_FIRST || f->file == FILE_VDSO) {
 		key.space = WINDOW_SPACE_FILE;
 		key.file = f->file;
-	} else if (f->file == FILE_VDSO) {
-		key.space = WINDOW_SPACE_VDSO;
 	} else if (f->file == FILE_ANONYMOUS) {
 		key.space = WINDOW_SPACE_ANONYMOUS;
 		r = add_process(w, s, &key.process);

@@ -17,8 +17,7 @@ struct window;
 
 enum window_space {
 	WINDOW_SPACE_KERNEL,    /* address: the kernel's own, raw */
-	WINDOW_SPACE_FILE,      /* file: FILE_FIRST or above, address: file offset */
-	WINDOW_SPACE_VDSO,      /* address: offset in the vDSO's image */
+	WINDOW_SPACE_FILE,      /* file: FILE_FIRST or above, or FILE_VDSO; address: file offset */
 	WINDOW_SPACE_ANONYMOUS, /* address: of process, in memory without a file */
 	WINDOW_SPACE_UNKNOWN,   /* address: in a file that nobody has told of, or nowhere */
 };

@@ -82,7 +82,8 @@ static void keeps_what_it_was_given(void **state)
 	f = window_frame(w, stack.frames[4]);
 	assert_int_equal(f->space, WINDOW_SPACE_ANONYMOUS);
 	assert_int_equal(window_process(w, f->process)->pid, 10);
-	assert_int_equal(window_frame(w, stack.frames[5])->space, WINDOW_SPACE_VDSO);
+	assert_int_equal(window_frame(w, stack.frames[5])->space, WINDOW_SPACE_FILE);
+	assert_int_equal(window_frame(w, stack.frames[5])->file, FILE_VDSO);
 	assert_int_equal(window_frame(w, stack.frames[6])->space, WINDOW_SPACE_UNKNOWN);
 	labels = window_labels(w, window_sample(w, 0)->labels);
 	assert_int_equal(labels->cgroup_id, 77);
