@@ -33,14 +33,24 @@ struct profile {
 	uint32_t n_comments;
 	char **comments;
 
-	struct pool string_bytes, strings; /* char; struct span */
-	struct pool mappings, functions;
-	struct pool locations, lines;        /* struct location; struct profile_line */
-	struct pool stacks, stack_locations; /* struct span; uint32_t */
-	struct pool label_sets, labels;      /* struct span; struct profile_label */
-	struct pool samples, values;         /* struct profile_sample; int64_t */
-	struct table string_table, mapping_table, function_table, location_table, stack_table, label_table,
-	        sample_table;
+	union {
+		struct pool pools[12];
+		struct {
+			struct pool string_bytes, strings; /* char; struct span */
+			struct pool mappings, functions;
+			struct pool locations, lines;        /* struct location; struct profile_line */
+			struct pool stacks, stack_locations; /* struct span; uint32_t */
+			struct pool label_sets, labels;      /* struct span; struct profile_label */
+			struct pool samples, values;         /* struct profile_sample; int64_t */
+		};
+	};
+	union {
+		struct table tables[7];
+		struct {
+			struct table string_table, mapping_table, function_table, location_table, stack_table,
+			        label_table, sample_table;
+		};
+	};
 };
 
 #define POOL_AT(pool, type) ((type *)(void *)(pool).data)
@@ -121,22 +131,6 @@ static int table_reserve(struct profile *p, struct table *t, uint32_t n)
 
 /* ---- life ---- */
 
-static void profile_pools(struct profile *p, struct pool *list[12])
-{
-	struct pool *const all[12] = { &p->string_bytes, &p->strings, &p->mappings, &p->functions, &p->locations,
-		&p->lines, &p->stacks, &p->stack_locations, &p->label_sets, &p->labels, &p->samples, &p->values };
-
-	memcpy(list, all, sizeof(all));
-}
-
-static void profile_tables(struct profile *p, struct table *list[7])
-{
-	struct table *const all[7] = { &p->string_table, &p->mapping_table, &p->function_table, &p->location_table,
-		&p->stack_table, &p->label_table, &p->sample_table };
-
-	memcpy(list, all, sizeof(all));
-}
-
 int profile_new(const struct profile_limits *limits, struct profile **ret)
 {
 	_cleanup_(profile_freep) struct profile *p = NULL;
@@ -161,17 +155,12 @@ int profile_new(const struct profile_limits *limits, struct profile **ret)
 
 struct profile *profile_free(struct profile *p)
 {
-	struct pool *pools[12];
-	struct table *tables[7];
-
 	if (!p)
 		return NULL;
-	profile_pools(p, pools);
-	for (size_t i = 0; i < ARRAY_SIZE(pools); i++)
-		free(pools[i]->data);
-	profile_tables(p, tables);
-	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
-		free(tables[i]->slots);
+	for (size_t i = 0; i < ARRAY_SIZE(p->pools); i++)
+		free(p->pools[i].data);
+	for (size_t i = 0; i < ARRAY_SIZE(p->tables); i++)
+		free(p->tables[i].slots);
 	for (uint32_t i = 0; i < p->n_comments; i++)
 		free(p->comments[i]);
 	free(p->comments);

@@ -1,0 +1,204 @@
+#include "profile/pprof_reader.h"
+
+#include <string.h>
+
+/* ---- ids ---- */
+
+static int id_map_new(struct reader *r, struct id_map *m, uint32_t n)
+{
+	int e = reader_alloc(r, (void **)&m->dense, 0, n * sizeof(*m->dense));
+
+	if (e < 0)
+		return e;
+	memset(m->dense, 0xff, n * sizeof(*m->dense));
+	m->n_dense = n;
+	return 0;
+}
+
+static int id_map_put(struct reader *r, struct id_map *m, uint64_t id, uint32_t index)
+{
+	int e;
+
+	if (id == 0)
+		return reader_fail(r, -EBADMSG, "its id is 0");
+	if (id_map_get(r, m, id) != PROFILE_NONE)
+		return reader_fail(r, -EBADMSG, "id %llu is taken", (unsigned long long)id);
+	if (id - 1 < m->n_dense) {
+		m->dense[id - 1] = index;
+		return 0;
+	}
+	if (m->n_pairs == m->room_pairs) {
+		uint32_t room = MAX(m->room_pairs * 2, 64u);
+
+		e = reader_alloc(r, (void **)&m->pairs, m->room_pairs * sizeof(*m->pairs), room * sizeof(*m->pairs));
+		if (e < 0)
+			return e;
+		m->room_pairs = room;
+	}
+	e = reader_grow_table(r, &m->table);
+	if (e < 0)
+		return e;
+	m->pairs[m->n_pairs] = (struct id_pair){ .id = id, .index = index };
+	table_insert(&m->table, id_hash(r, id), m->n_pairs++);
+	return 0;
+}
+
+/* ---- mappings, functions, locations ---- */
+
+static int read_mapping(struct reader *r, struct cursor c)
+{
+	uint64_t v[MAPPING_HAS_INLINE_FRAMES + 1] = { 0 };
+	struct profile_mapping m = { 0 };
+	struct field f;
+	uint32_t index;
+	int e;
+
+	while ((e = cursor_field(&c, &f)) > 0) {
+		if (f.number > MAPPING_HAS_INLINE_FRAMES)
+			continue;
+		if (f.wire != WIRE_VARINT)
+			return reader_malformed(r);
+		v[f.number] = f.value;
+	}
+	if (e < 0)
+		return reader_malformed(r);
+	m = (struct profile_mapping){
+		.start = v[MAPPING_START], .limit = v[MAPPING_LIMIT], .offset = v[MAPPING_OFFSET]
+	};
+	for (uint32_t i = 0; MAPPING_HAS_FUNCTIONS + i <= MAPPING_HAS_INLINE_FRAMES; i++)
+		m.flags |= v[MAPPING_HAS_FUNCTIONS + i] ? 1u << i : 0;
+	e = reader_string(r, v[MAPPING_FILENAME], &m.filename);
+	if (e >= 0)
+		e = reader_string(r, v[MAPPING_BUILD_ID], &m.build_id);
+	if (e < 0)
+		return e;
+	e = profile_add_mapping(r->dst, &m, &index);
+	return e < 0 ? reader_refuse(r, e) : id_map_put(r, &r->mappings, v[MAPPING_ID], index);
+}
+
+static int read_function(struct reader *r, struct cursor c)
+{
+	uint64_t v[FUNCTION_START_LINE + 1] = { 0 };
+	struct profile_function fn = { 0 };
+	struct field f;
+	uint32_t index;
+	int e;
+
+	while ((e = cursor_field(&c, &f)) > 0) {
+		if (f.number > FUNCTION_START_LINE)
+			continue;
+		if (f.wire != WIRE_VARINT)
+			return reader_malformed(r);
+		v[f.number] = f.value;
+	}
+	if (e < 0)
+		return reader_malformed(r);
+	fn.start_line = (int64_t)v[FUNCTION_START_LINE];
+	e = reader_string(r, v[FUNCTION_NAME], &fn.name);
+	if (e >= 0)
+		e = reader_string(r, v[FUNCTION_SYSTEM_NAME], &fn.system_name);
+	if (e >= 0)
+		e = reader_string(r, v[FUNCTION_FILENAME], &fn.filename);
+	if (e < 0)
+		return e;
+	e = profile_add_function(r->dst, &fn, &index);
+	return e < 0 ? reader_refuse(r, e) : id_map_put(r, &r->functions, v[FUNCTION_ID], index);
+}
+
+static int read_line(struct reader *r, struct cursor c, struct profile_line *ret)
+{
+	uint64_t v[LINE_COLUMN + 1] = { 0 };
+	struct field f;
+	uint32_t function;
+	int e;
+
+	while ((e = cursor_field(&c, &f)) > 0) {
+		if (f.number > LINE_COLUMN)
+			continue;
+		if (f.wire != WIRE_VARINT)
+			return reader_malformed(r);
+		v[f.number] = f.value;
+	}
+	if (e < 0)
+		return reader_malformed(r);
+	function = id_map_get(r, &r->functions, v[LINE_FUNCTION_ID]);
+	if (function == PROFILE_NONE)
+		return reader_fail(
+		        r, -EBADMSG, "function %llu does not exist", (unsigned long long)v[LINE_FUNCTION_ID]);
+	*ret = (struct profile_line){
+		.function = function,
+		.column = v[LINE_COLUMN] > UINT32_MAX ? 0 : (uint32_t)v[LINE_COLUMN], /* 0: not known */
+		.line = (int64_t)v[LINE_LINE],
+	};
+	return 0;
+}
+
+static int read_location(struct reader *r, struct cursor c)
+{
+	struct profile_line lines[PROFILE_LINES_MAX];
+	uint64_t v[LOCATION_IS_FOLDED + 1] = { 0 };
+	struct profile_location l = { .mapping = PROFILE_NONE, .lines = lines };
+	struct field f;
+	uint32_t index;
+	int e;
+
+	while ((e = cursor_field(&c, &f)) > 0) {
+		if (f.number > LOCATION_IS_FOLDED)
+			continue;
+		if (f.wire != (f.number == LOCATION_LINE ? WIRE_BYTES : WIRE_VARINT))
+			return reader_malformed(r);
+		if (f.number != LOCATION_LINE) {
+			v[f.number] = f.value;
+			continue;
+		}
+		if (l.n_lines == PROFILE_LINES_MAX)
+			return reader_fail(r, -E2BIG, "more than %u lines", PROFILE_LINES_MAX);
+		e = read_line(r, f.bytes, &lines[l.n_lines++]);
+		if (e < 0)
+			return e;
+	}
+	if (e < 0)
+		return reader_malformed(r);
+	l.address = v[LOCATION_ADDRESS];
+	l.is_folded = v[LOCATION_IS_FOLDED] != 0;
+	if (v[LOCATION_MAPPING_ID]) {
+		l.mapping = id_map_get(r, &r->mappings, v[LOCATION_MAPPING_ID]);
+		if (l.mapping == PROFILE_NONE)
+			return reader_fail(
+			        r, -EBADMSG, "mapping %llu does not exist", (unsigned long long)v[LOCATION_MAPPING_ID]);
+	}
+	e = profile_add_location(r->dst, &l, &index);
+	return e < 0 ? reader_refuse(r, e) : id_map_put(r, &r->locations, v[LOCATION_ID], index);
+}
+
+int reader_entities(struct reader *r)
+{
+	const struct {
+		const char *kind;
+		uint32_t number;
+		struct id_map *map;
+		int (*read)(struct reader *r, struct cursor c);
+	} kinds[] = {
+		{ "mapping", PPROF_MAPPING, &r->mappings, read_mapping },
+		{ "function", PPROF_FUNCTION, &r->functions, read_function },
+		{ "location", PPROF_LOCATION, &r->locations, read_location },
+	};
+	int e;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct cursor c = r->part[kinds[i].number], bytes;
+
+		e = id_map_new(r, kinds[i].map, r->count[kinds[i].number]);
+		if (e < 0)
+			return e;
+		reader_enter(r, kinds[i].kind);
+		while ((e = reader_next(r, &c, kinds[i].number, &bytes)) > 0) {
+			e = kinds[i].read(r, bytes);
+			if (e < 0)
+				return e;
+		}
+		if (e < 0)
+			return e;
+	}
+	return 0;
+}

@@ -1,0 +1,283 @@
+#include "profile/pprof_reader.h"
+
+#include <string.h>
+
+/* ---- labels ---- */
+
+static bool is_dropped(struct reader *r, uint64_t key)
+{
+	struct cursor bytes;
+
+	if (!r->options.drop_labels || reader_string_bytes(r, key, &bytes) < 0)
+		return false;
+	for (const char *const *drop = r->options.drop_labels; *drop; drop++) {
+		size_t n = strlen(*drop);
+
+		if (n == (size_t)(bytes.end - bytes.at) && memcmp(*drop, bytes.at, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Text where there is a string; a number where one is on the wire, 0 or not, or where a unit is; else the text "". */
+static int read_label(struct reader *r, struct cursor c, struct profile_label *ret, bool *ret_drop)
+{
+	uint64_t v[LABEL_NUM_UNIT + 1] = { 0 };
+	bool has_number = false;
+	struct field f;
+	uint32_t text;
+	int e;
+
+	while ((e = cursor_field(&c, &f)) > 0) {
+		if (f.number > LABEL_NUM_UNIT)
+			continue;
+		if (f.wire != WIRE_VARINT)
+			return reader_malformed(r);
+		v[f.number] = f.value;
+		has_number |= f.number == LABEL_NUM || f.number == LABEL_NUM_UNIT;
+	}
+	if (e < 0)
+		return reader_malformed(r);
+	*ret_drop = is_dropped(r, v[LABEL_KEY]);
+	if (*ret_drop && !r->options.want)
+		return 0; /* nobody asks for it: its text need not enter dst */
+	ret->unit = PROFILE_NONE;
+	ret->value = (int64_t)v[LABEL_NUM];
+	e = reader_string(r, v[LABEL_KEY], &ret->key);
+	if (e < 0)
+		return e;
+	if (has_number && v[LABEL_STR] == 0)
+		return reader_string(r, v[LABEL_NUM_UNIT], &ret->unit);
+	e = reader_string(r, v[LABEL_STR], &text);
+	ret->value = text;
+	return e;
+}
+
+struct sample_fields {
+	struct cursor labels; /* from the first to past the last */
+	uint32_t n_labels;
+	bool labels_apart; /* other fields stand between them */
+	uint32_t n_locations, n_values;
+	int64_t values[PROFILE_SAMPLE_TYPES_MAX];
+	uint32_t locations[PROFILE_STACK_DEPTH_MAX];
+};
+
+static int read_labels(struct reader *r, struct cursor c, uint32_t *ret_set)
+{
+	struct profile_label labels[PROFILE_LABELS_MAX];
+	uint64_t dropped = 0;
+	uint32_t n = 0, kept = 0;
+	struct field f;
+	int e;
+
+	while (cursor_field(&c, &f) > 0) {
+		bool drop;
+
+		if (f.number != SAMPLE_LABEL)
+			continue;
+		if (n == PROFILE_LABELS_MAX)
+			return reader_fail(r, -E2BIG, "more than %u labels", PROFILE_LABELS_MAX);
+		e = read_label(r, f.bytes, &labels[n], &drop);
+		if (e < 0)
+			return e;
+		if (drop && !r->options.want)
+			continue;
+		dropped |= drop ? 1ull << n : 0;
+		n++;
+	}
+	_Static_assert(PROFILE_LABELS_MAX <= 64, "one bit a label");
+	*ret_set = PROFILE_NONE;
+	if (r->options.want && !r->options.want(r->options.userdata, r->dst, labels, n))
+		return 0;
+	for (uint32_t i = 0; i < n; i++)
+		if (!(dropped & 1ull << i))
+			labels[kept++] = labels[i];
+	e = profile_add_label_set(r->dst, labels, kept, ret_set);
+	return e < 0 ? reader_refuse(r, e) : 0;
+}
+
+struct memo_key {
+	const uint8_t *at;
+	size_t size;
+};
+
+static bool memo_equal(const void *owner, uint32_t i, const void *key)
+{
+	const struct reader *r = owner;
+	const struct memo_key *k = key;
+	const struct label_memo *m = &r->memos[i];
+
+	return m->size == k->size && (k->size == 0 || memcmp(r->all.at + m->start, k->at, k->size) == 0);
+}
+
+/* The label set of a sample, by its bytes: a file has few distinct ones. */
+static int label_set(struct reader *r, const struct sample_fields *s, uint32_t *ret)
+{
+	const struct memo_key key = { s->n_labels ? s->labels.at : r->all.at,
+		s->n_labels ? (size_t)(s->labels.end - s->labels.at) : 0 };
+	uint32_t hash, i;
+	int e;
+
+	if (s->labels_apart)
+		return read_labels(r, s->labels, ret);
+	hash = table_hash(XXH3_64bits_withSeed(key.at, key.size, r->seed));
+	i = table_find(&r->memo_table, hash, memo_equal, r, &key);
+	if (i != TABLE_NONE) {
+		*ret = r->memos[i].set;
+		return 0;
+	}
+	e = read_labels(r, (struct cursor){ key.at, key.at + key.size }, ret);
+	if (e < 0)
+		return e;
+	if (r->n_memos == r->room_memos) {
+		uint32_t room = MAX(r->room_memos * 2, 64u);
+
+		e = reader_alloc(r, (void **)&r->memos, r->room_memos * sizeof(*r->memos), room * sizeof(*r->memos));
+		if (e < 0)
+			return e;
+		r->room_memos = room;
+	}
+	e = reader_grow_table(r, &r->memo_table);
+	if (e < 0)
+		return e;
+	r->memos[r->n_memos] = (struct label_memo){ (uint32_t)(key.at - r->all.at), (uint32_t)key.size, *ret };
+	table_insert(&r->memo_table, hash, r->n_memos++);
+	return 0;
+}
+
+/* ---- samples ---- */
+
+static int take_location(struct reader *r, struct sample_fields *s, uint64_t id)
+{
+	uint32_t index = id_map_get(r, &r->locations, id);
+
+	if (index == PROFILE_NONE)
+		return reader_fail(r, -EBADMSG, "location %llu does not exist", (unsigned long long)id);
+	if (s->n_locations == PROFILE_STACK_DEPTH_MAX)
+		return reader_fail(r, -E2BIG, "deeper than %u locations", PROFILE_STACK_DEPTH_MAX);
+	s->locations[s->n_locations++] = index;
+	return 0;
+}
+
+static int take_value(struct reader *r, struct sample_fields *s, uint64_t value)
+{
+	if (s->n_values == r->header.n_sample_types)
+		return reader_fail(r, -EBADMSG, "more than %u values", r->header.n_sample_types);
+	s->values[s->n_values++] = (int64_t)value;
+	return 0;
+}
+
+/* Repeated numbers, packed or not. */
+static int take_numbers(struct reader *r, struct sample_fields *s, const struct field *f,
+        int (*take)(struct reader *r, struct sample_fields *s, uint64_t n))
+{
+	struct cursor c = f->bytes;
+	uint64_t number;
+	int e = 0;
+
+	if (f->wire == WIRE_VARINT)
+		return take(r, s, f->value);
+	if (f->wire != WIRE_BYTES)
+		return reader_malformed(r);
+	while (c.at < c.end && e >= 0) {
+		if (!cursor_varint(&c, &number))
+			return reader_malformed(r);
+		e = take(r, s, number);
+	}
+	return e;
+}
+
+static int take_label(struct reader *r, struct sample_fields *s, const struct field *f)
+{
+	if (f->wire != WIRE_BYTES)
+		return reader_malformed(r);
+	if (s->n_labels++ == 0)
+		s->labels.at = f->start;
+	else
+		s->labels_apart |= s->labels.end != f->start;
+	s->labels.end = f->bytes.end;
+	return 0;
+}
+
+static int split_sample(struct reader *r, struct cursor c, struct sample_fields *s)
+{
+	struct field f;
+	int e;
+
+	s->n_labels = s->n_locations = s->n_values = 0;
+	s->labels_apart = false;
+	while ((e = cursor_field(&c, &f)) > 0) {
+		if (f.number == SAMPLE_LOCATION_ID && !(r->options.flags & PPROF_READ_NO_STACKS))
+			e = take_numbers(r, s, &f, take_location);
+		else if (f.number == SAMPLE_VALUE)
+			e = take_numbers(r, s, &f, take_value);
+		else if (f.number == SAMPLE_LABEL)
+			e = take_label(r, s, &f);
+		if (e < 0)
+			return e;
+	}
+	if (e < 0)
+		return reader_malformed(r);
+	if (s->n_values != r->header.n_sample_types)
+		return reader_fail(r, -EBADMSG, "%u values for %u sample types", s->n_values, r->header.n_sample_types);
+	return 0;
+}
+
+static int push_row(struct reader *r, uint32_t stack, uint32_t labels, const int64_t *values)
+{
+	const size_t width = r->header.n_sample_types + 1;
+	int64_t *row;
+	int e;
+
+	if (r->n_rows == r->room_rows) {
+		size_t room = MAX(r->room_rows * 2, (size_t)256);
+
+		e = reader_alloc(
+		        r, (void **)&r->rows, r->room_rows * width * sizeof(*r->rows), room * width * sizeof(*r->rows));
+		if (e < 0)
+			return e;
+		r->room_rows = room;
+	}
+	row = r->rows + r->n_rows++ * width;
+	row[0] = (int64_t)((uint64_t)stack << 32 | labels);
+	for (size_t i = 0; i + 1 < width; i++)
+		row[1 + r->value_to[i]] = values[i];
+	return 0;
+}
+
+static int read_sample(struct reader *r, struct cursor c, struct sample_fields *s)
+{
+	uint32_t stack = r->empty_stack, labels;
+	int e;
+
+	e = split_sample(r, c, s);
+	if (e >= 0)
+		e = label_set(r, s, &labels);
+	if (e < 0 || labels == PROFILE_NONE)
+		return e;
+	if (!(r->options.flags & PPROF_READ_NO_STACKS))
+		e = profile_add_stack(r->dst, s->locations, s->n_locations, &stack);
+	return e < 0 ? reader_refuse(r, e) : push_row(r, stack, labels, s->values);
+}
+
+int reader_samples(struct reader *r)
+{
+	struct cursor c = r->part[PPROF_SAMPLE], bytes;
+	struct sample_fields s;
+	int e = 0;
+
+	if (r->options.flags & PPROF_READ_NO_STACKS)
+		e = profile_add_stack(r->dst, NULL, 0, &r->empty_stack);
+	if (e < 0)
+		return reader_refuse(r, e);
+	reader_enter(r, "sample");
+	if (r->count[PPROF_SAMPLE] && r->header.n_sample_types == 0)
+		return reader_fail(r, -EBADMSG, "there is no sample type");
+	while ((e = reader_next(r, &c, PPROF_SAMPLE, &bytes)) > 0) {
+		e = read_sample(r, bytes, &s);
+		if (e < 0)
+			return e;
+	}
+	r->kind = NULL;
+	return e;
+}
