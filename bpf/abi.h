@@ -12,18 +12,18 @@
 
 /* A user frame travels as (file, offset in that file), so it means the same when the process is gone. */
 struct user_frame {
-	__u32 file;	/* index in the table of files; FILE_* below for what is none */
-	__u32 flags;	/* FRAME_* */
-	__u64 offset;	/* file offset of the pc; the plain address where file is FILE_ANONYMOUS or FILE_UNKNOWN */
+	__u32 file;   /* index in the table of files; FILE_* below for what is none */
+	__u32 flags;  /* FRAME_* */
+	__u64 offset; /* file offset of the pc; the plain address where file is FILE_ANONYMOUS or FILE_UNKNOWN */
 };
 _Static_assert(sizeof(struct user_frame) == 16, "user_frame");
 
 enum {
-	FILE_NONE = 0,	    /* no VMA holds this address */
-	FILE_UNKNOWN = 1,   /* a file that user space has not announced yet; a miss event tells of it */
+	FILE_NONE = 0,      /* no VMA holds this address */
+	FILE_UNKNOWN = 1,   /* a file, but the table of files is full */
 	FILE_ANONYMOUS = 2, /* executable memory without a file: JIT code, looked up in the process's perf map */
 	FILE_VDSO = 3,
-	FILE_FIRST = 16,    /* the first index of a real file */
+	FILE_FIRST = 16, /* the first index of a real file */
 };
 
 enum {
@@ -80,6 +80,236 @@ enum {
 #define UNWIND_PAGE_SHIFT 16
 struct unwind_row {
 	__u16 offset_low; /* low 16 bits of the file offset */
-	__u16 rule;	  /* index in a table of rules: the file's own in a symbolizer's answer, the global one in the map */
+	__u16 rule; /* index in a table of rules: the file's own in a symbolizer's answer, the global one in the map */
 };
 _Static_assert(sizeof(struct unwind_row) == 4, "unwind_row");
+
+/* ---- files ------------------------------------------------------------------------------------------------------ */
+
+/* What tells one file's contents from another's as the kernel knows them. The path is not in it: renames do not matter,
+ * a reused inode or a file overwritten in place does. */
+struct file_key {
+	__u64 inode;
+	__u64 size_bytes;
+	__u64 mtime_ns;
+	__u32 device; /* super block's s_dev: major << 20 | minor, unlike stat's */
+	__u32 generation;
+};
+_Static_assert(sizeof(struct file_key) == 32, "file_key");
+
+#define FILES_MAX 4096 /* indices, FILE_FIRST of them special; 12 bits in a packed frame */
+
+enum {
+	FILE_ENTRY_KNOWN = 1 << 0,          /* user space has heard of it and asks for no more events */
+	FILE_ENTRY_ROWS = 1 << 1,           /* first_slot and n_pages are valid */
+	FILE_ENTRY_FRAME_POINTERS = 1 << 2, /* built with frame pointers throughout (Go): rows are not needed */
+	FILE_ENTRY_ANONYMOUS = 1 << 3,      /* not an executable format: frames are reported as FILE_ANONYMOUS (JIT) */
+};
+
+/* One of the table of files, by index. BPF programs write used and asked only. */
+struct file_entry {
+	__u32 first_slot; /* of this file's pages in the map of pages */
+	__u32 first_page; /* file offset >> UNWIND_PAGE_SHIFT of first_slot */
+	__u32 n_pages;
+	__u32 flags; /* FILE_ENTRY_* */
+	__u32 used;  /* coarse_seconds() of the last sample that had it */
+	__u32 asked; /* not before this may the next file event be sent */
+};
+_Static_assert(sizeof(struct file_entry) == 24, "file_entry");
+
+/* One page of code: where its rows are in the pool. */
+struct unwind_page {
+	__u32 first_row; /* in the map of rows, all blocks taken together */
+	__u32 n_rows;    /* 0: not in the pool; UNWIND_PAGE_EMPTY: no code with rows in it */
+	__u32 used;
+	__u32 asked;
+};
+_Static_assert(sizeof(struct unwind_page) == 16, "unwind_page");
+
+#define UNWIND_PAGE_EMPTY 0xffffffffu
+#define UNWIND_PAGE_ROWS_MAX 65536
+#define UNWIND_PAGE_SLOTS 32768 /* 2 GiB of code known at a time */
+#define UNWIND_ROWS_PER_BLOCK 128
+#define UNWIND_ROW_BLOCKS 14336 /* 7 MiB, 1.8 million rows; user space may choose another number */
+#define UNWIND_RULES_MAX 16384
+
+struct unwind_row_block {
+	struct unwind_row rows[UNWIND_ROWS_PER_BLOCK];
+};
+
+/* A clock for "used" and "asked": about a second a tick, never 0. */
+#define COARSE_SHIFT 30
+#define COARSE_SECONDS(boot_ns) ((__u32)((boot_ns) >> COARSE_SHIFT) + 1)
+
+/* ---- records of a ring ------------------------------------------------------------------------------------------ */
+
+enum {
+	RECORD_SAMPLE = 1,
+	RECORD_FILE = 2,
+	RECORD_PAGE = 3,
+	RECORD_SOURCE_FIRST = 16, /* from here on a source's own */
+};
+
+/* Profile types, in the order of their making. */
+enum {
+	PROFILE_CPU = 0,
+	PROFILE_OFFCPU,
+	PROFILE_LOCK,
+	PROFILE_HEAP,
+	PROFILE_MEMORY,
+	PROFILE_TASK,
+	PROFILE_PROBE,
+};
+
+/* Why a user stack ends; daemon/source.c has the words. */
+enum stack_end {
+	STACK_END_COMPLETE = 0,
+	STACK_END_KERNEL_ONLY, /* a kernel thread: there is no user stack */
+	STACK_END_MAX_FRAMES,
+	STACK_END_NO_ROWS,     /* rows are not loaded yet and the frame pointer led nowhere */
+	STACK_END_NO_RULE,     /* code without unwind information and the frame pointer led nowhere */
+	STACK_END_BAD_STACK,   /* stack memory could not be read */
+	STACK_END_BAD_PC,      /* a return address outside any executable mapping */
+	STACK_END_NO_PROGRESS, /* the next frame is not above this one */
+	STACK_END_NO_FP,       /* the rule wants a frame pointer that is lost */
+	STACK_END_COMPAT,      /* a 32-bit program */
+	STACK_END_NO_REGISTERS,
+	STACK_END_MAX,
+};
+
+struct record_header {
+	__u16 kind; /* RECORD_* */
+	__u16 profile;
+	__u32 size_bytes; /* whole record */
+};
+
+#define COMM_BYTES 16
+
+struct sample_record {
+	struct record_header header;
+	__u64 time_ns; /* CLOCK_BOOTTIME */
+	__u64 process_start_ns;
+	__u64 cgroup_id;
+	__u64 value;
+	__u32 pid, tid;
+	__u32 cpu;
+	__u32 exe;               /* file index */
+	char comm[COMM_BYTES];   /* of the group leader */
+	char thread[COMM_BYTES]; /* of the thread */
+	__u16 n_kernel, n_user;
+	__u8 end; /* enum stack_end */
+	__u8 padding[3];
+	/* n_kernel addresses, then n_user packed frames; both leaf first */
+};
+_Static_assert(sizeof(struct sample_record) == 96, "sample_record");
+
+/* file index 12 bits | FRAME_* 3 bits | offset 49 bits */
+#define FRAME_PACK(file, flags, offset)                                                                                \
+	((__u64)(file) << 52 | (__u64)(flags) << 49 | ((__u64)(offset) & ((1ull << 49) - 1)))
+#define FRAME_FILE(packed) ((__u32)((packed) >> 52))
+#define FRAME_FLAGS(packed) ((__u32)((packed) >> 49) & 7)
+#define FRAME_OFFSET(packed) ((packed) & ((1ull << 49) - 1))
+
+#define STACK_FRAMES_MAX (STACK_KERNEL_FRAMES_MAX + STACK_USER_FRAMES_MAX)
+
+enum {
+	FILE_RECORD_EXE = 1 << 0, /* it is the process's executable */
+	FILE_RECORD_CUT = 1 << 1, /* the path has more components than fit */
+	FILE_RECORD_DELETED = 1 << 2,
+};
+
+#define FILE_RECORD_COMPONENTS 48
+#define FILE_RECORD_NAME_BYTES 256
+#define FILE_RECORD_PATH_BYTES 4096
+
+struct file_record {
+	struct record_header header;
+	struct file_key key;
+	__u64 vma_start, vma_end; /* 0, 0: not from a mapping */
+	__u32 index;
+	__u32 pid;
+	__u32 flags;      /* FILE_RECORD_* */
+	__u32 path_bytes; /* components leaf first, each ended by a NUL, up to the process's root */
+};
+_Static_assert(sizeof(struct file_record) == 72, "file_record");
+
+struct page_record {
+	struct record_header header;
+	__u32 index; /* of the file */
+	__u32 page;
+};
+
+/* ---- selection -------------------------------------------------------------------------------------------------- */
+
+#define SELECT_PIDS_MAX 8192
+#define SELECT_RULES_MAX 16
+
+enum {
+	SELECT_INCLUDE = 0,
+	SELECT_EXCLUDE = 1,
+	SELECT_LISTS = 2,
+};
+
+struct select_cgroup {
+	__u64 id;
+	__u32 level;
+	__u32 padding;
+};
+
+struct select_comm {
+	char glob[COMM_BYTES];
+};
+
+struct select_exe {
+	__u64 inode, size_bytes, mtime_ns;
+};
+
+/* One list of rules. A process is selected when any rule of SELECT_INCLUDE matches, or there is none, and no rule of
+ * SELECT_EXCLUDE does. PIDs are in a map of their own, value SELECT_INCLUDE or SELECT_EXCLUDE. */
+struct select_rules {
+	__u32 has_pids, n_cgroups, n_comms, n_exes;
+	struct select_cgroup cgroups[SELECT_RULES_MAX];
+	struct select_comm comms[SELECT_RULES_MAX];
+	struct select_exe exes[SELECT_RULES_MAX];
+};
+
+/* ---- counters --------------------------------------------------------------------------------------------------- */
+
+/* One for every early return of a BPF program; X(constant, name). Per instance of a source. */
+#define COUNTERS(X)                                                                                                    \
+	X(SAMPLES, "samples")                                                                                          \
+	X(IDLE, "idle")                                                                                                \
+	X(NOT_SELECTED, "not-selected")                                                                                \
+	X(NO_SCRATCH, "lost-no-scratch")                                                                               \
+	X(RING_FULL, "lost-ring-full")                                                                                 \
+	X(EXITING, "no-user-memory")                                                                                   \
+	X(NO_KERNEL_STACK, "no-kernel-stack")                                                                          \
+	X(FRAMES_BY_ROWS, "frames-by-rows")                                                                            \
+	X(FRAMES_BY_FP, "frames-by-frame-pointer")                                                                     \
+	X(FILE_EVENTS, "file-events")                                                                                  \
+	X(FILE_EVENTS_LOST, "file-events-lost")                                                                        \
+	X(FILES_FULL, "file-table-full")                                                                               \
+	X(FILE_RACE, "file-insert-race")                                                                               \
+	X(PAGE_EVENTS, "page-events")                                                                                  \
+	X(PAGE_EVENTS_LOST, "page-events-lost")                                                                        \
+	X(VMA_LOOKUPS, "vma-lookups")                                                                                  \
+	X(VMA_RETRIES, "vma-retries")                                                                                  \
+	X(VMA_NONE, "vma-none")                                                                                        \
+	X(VMA_STALE, "vma-stale")                                                                                      \
+	X(PATH_CUT, "path-cut")                                                                                        \
+	X(FORKS_FULL, "pid-table-full")                                                                                \
+	X(END_COMPLETE, "stack-complete")                                                                              \
+	X(END_KERNEL_ONLY, "stack-kernel-only")                                                                        \
+	X(END_MAX_FRAMES, "stack-max-frames")                                                                          \
+	X(END_NO_ROWS, "stack-no-rows")                                                                                \
+	X(END_NO_RULE, "stack-no-rule")                                                                                \
+	X(END_BAD_STACK, "stack-unreadable")                                                                           \
+	X(END_BAD_PC, "stack-bad-return-address")                                                                      \
+	X(END_NO_PROGRESS, "stack-no-progress")                                                                        \
+	X(END_NO_FP, "stack-frame-pointer-lost")                                                                       \
+	X(END_COMPAT, "stack-32-bit")                                                                                  \
+	X(END_NO_REGISTERS, "stack-no-registers")
+
+#define COUNTER_CONSTANT_(constant, name) COUNTER_##constant,
+enum counter { COUNTERS(COUNTER_CONSTANT_) COUNTER_MAX };
+_Static_assert(COUNTER_END_NO_REGISTERS - COUNTER_END_COMPLETE == STACK_END_NO_REGISTERS, "one counter for each end");
