@@ -24,9 +24,9 @@ struct store;
 
 struct store_options {
 	const char *path;
-	const char *host;	    /* names the files of store_put(); NULL: this host's name */
+	const char *host;           /* names the files of store_put(); NULL: this host's name */
 	uint64_t max_profile_bytes; /* of one file before compression, [Profile] MaxProfileSize; 0: default */
-	bool read_only;		    /* writes nothing at all, not even into the index */
+	bool read_only;             /* writes nothing at all, not even into the index */
 };
 
 /* Creates the directory and the index where they are missing (not where read_only). A missing or broken index is no
@@ -38,11 +38,11 @@ DEFINE_CLEANUP(struct store *, store_close)
 bool store_needs_rebuild(const struct store *s);
 
 struct store_put_result {
-	uint32_t n_files;	   /* more than one where the profile was over max_profile_bytes and had to be split */
+	uint32_t n_files;          /* more than one where the profile was over max_profile_bytes and had to be split */
 	uint64_t bytes, raw_bytes; /* written, and before compression */
-	bool is_indexed;	   /* false: the files are safe, but the index could not be written; it is marked for
-				    * store_reconcile() */
-	char path[256];		   /* of the first file, below the store's directory */
+	bool is_indexed;           /* false: the files are safe, but the index could not be written; it is marked for
+	                            * store_reconcile() */
+	char path[256];            /* of the first file, below the store's directory */
 };
 
 /* Stores one finished window: the profile's time_ns and duration_ns place it, type ("cpu": lower-case letters, digits,
@@ -50,4 +50,4 @@ struct store_put_result {
  * -EDQUOT, -EROFS, -EIO...) nothing of it is left and nothing older was touched. host: NULL for the options' one.
  * ret may be NULL. Blocks on the disk. */
 int store_put(
-	struct store *s, const char *type, const char *host, const struct profile *p, struct store_put_result *ret);
+        struct store *s, const char *type, const char *host, const struct profile *p, struct store_put_result *ret);
