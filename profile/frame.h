@@ -1,0 +1,44 @@
+/* What one line of a location is shown as: its name, where it comes from, and its kind, which pictures colour. A
+ * location of several lines is several frames: all but the outermost were inlined. One without lines is one frame that
+ * is named after its mapping. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include "profile/profile.h"
+
+enum frame_kind {
+	FRAME_NATIVE,
+	FRAME_INLINED,
+	FRAME_KERNEL,
+	FRAME_JIT,
+	FRAME_GO,
+	FRAME_SCRIPT,    /* Python, Ruby, JavaScript, ...: told by the source file's suffix */
+	FRAME_UNKNOWN,   /* no name: "[libfoo.so]" or "[unknown]" */
+	FRAME_TRUNCATED, /* "[truncated: REASON]" */
+	FRAME_GROUP,     /* not code: the process, thread, ... that a tree puts above the stacks */
+	FRAME_KINDS,
+};
+
+/* Mapping of code made at run time and named by a perf map. */
+#define FRAME_JIT_MAPPING "[jit]"
+#define FRAME_KERNEL_MAPPING "[kernel.kallsyms]"
+#define FRAME_NAME_MADE_MAX 256
+
+struct frame {
+	const char *name; /* the profile's, or made below */
+	size_t name_size;
+	const char *file;    /* source file, "" where not known */
+	const char *mapping; /* "" where not known */
+	int64_t line;        /* 0 where not known */
+	uint64_t address;
+	uint32_t function; /* PROFILE_NONE where there is none */
+	enum frame_kind kind;
+	char made[FRAME_NAME_MADE_MAX];
+};
+
+/* Frames of a location, at least 1. */
+uint32_t frame_count(const struct profile *p, uint32_t location);
+/* i counts from the innermost, as a location's lines do. *ret borrows from p until something is added to it. */
+void frame_get(const struct profile *p, uint32_t location, uint32_t i, struct frame *ret);
+
+const char *frame_kind_name(enum frame_kind kind); /* "native", "kernel", ... for legends and JSON */
