@@ -313,3 +313,38 @@ struct select_rules {
 #define COUNTER_CONSTANT_(constant, name) COUNTER_##constant,
 enum counter { COUNTERS(COUNTER_CONSTANT_) COUNTER_MAX };
 _Static_assert(COUNTER_END_NO_REGISTERS - COUNTER_END_COMPLETE == STACK_END_NO_REGISTERS, "one counter for each end");
+
+/* ---- memory ----------------------------------------------------------------------------------------------------- */
+
+/* Page faults are sampled in space (daemon/resident.h says why): of the 32 blocks of 64 KiB in each 2 MiB region of a
+ * process exactly 32 >> shift are watched for a shift up to 5; above, one in a fraction of the regions. A larger shift
+ * watches a subset of what a smaller one does. */
+#define MEMORY_PAGE_SHIFT 12
+#define MEMORY_BLOCK_SHIFT 16
+#define MEMORY_REGION_SHIFT 21
+#define MEMORY_BLOCKS_PER_REGION 32
+#define MEMORY_SHIFT_MIN 3 /* one block of 64 KiB in 512 KiB */
+#define MEMORY_SHIFT_MAX 15
+
+/* The same blocks in every process, so that a child of fork goes on where its parent was; address space randomisation
+ * spreads them. Multiplicative hash: the upper half of a 64-bit product mixes best. */
+#define MEMORY_REGION_HASH(region) ((__u32)((((__u64)(region) + 1) * 0x9e3779b97f4a7c15ull) >> 32))
+#define MEMORY_REGION_WATCHED(hash, shift)                                                                             \
+	((shift) <= 5 || (((hash) >> 8) & ((1u << ((shift) - 5)) - 1)) == 0)
+#define MEMORY_BLOCK_WATCHED(hash, block, shift)                                                                       \
+	(MEMORY_REGION_WATCHED(hash, shift) && (((block) + (hash)) & ((1u << ((shift) < 5 ? (shift) : 5)) - 1)) == 0)
+
+/* The value of a sample of the memory source: the page's address, with the shift and a flag in its low bits. */
+#define MEMORY_VALUE(address, shift, region) (((address) & ~0xfffull) | ((region) ? 0x100 : 0) | (shift))
+#define MEMORY_VALUE_SHIFT(value) ((__u32)(value) & 0xff)
+#define MEMORY_VALUE_REGION(value) (((value) >> 8) & 1)
+#define MEMORY_VALUE_ADDRESS(value) ((value) & ~0xfffull)
+
+enum { RECORD_FORK = RECORD_SOURCE_FIRST };
+
+struct fork_record {
+	struct record_header header;
+	__u64 child_start_ns;
+	__u32 parent, child; /* processes */
+};
+_Static_assert(sizeof(struct fork_record) == 24, "fork_record");

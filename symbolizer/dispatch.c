@@ -15,6 +15,7 @@ static const struct kind {
 } kinds[] = {
 	[SYMBOLIZER_IDENTIFY] = { .answer = identity_answer },
 	[SYMBOLIZER_ROWS] = { .answer = rows_answer },
+	[SYMBOLIZER_SITES] = { .answer = sites_answer },
 };
 
 static int read_queries(int fd, uint32_t n, uint64_t **ret)

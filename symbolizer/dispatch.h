@@ -26,5 +26,8 @@ int kallsyms_answer(const struct dispatch_input *in, int answer_fd, uint64_t *re
 /* symbolizer/perfmap.c */
 int perfmap_answer(const struct dispatch_input *in, int answer_fd, uint64_t *ret_bytes);
 
+/* symbolizer/sites.c */
+int sites_answer(const struct dispatch_input *in, int answer_fd, uint64_t *ret_bytes);
+
 /* One request with its descriptors in the order of protocol.h. *ret is the reply, whatever happened. */
 void dispatch(const struct symbolizer_request *request, const int *fds, size_t n_fds, struct symbolizer_reply *ret);

@@ -19,6 +19,7 @@ enum symbolizer_kind {
 	SYMBOLIZER_SYMBOLS = 3,  /* fds: elf, query, answer [, debug file] -> symbols_header, ... */
 	SYMBOLIZER_KALLSYMS = 4, /* fds: kallsyms text, query, answer -> symbols */
 	SYMBOLIZER_PERF_MAP = 5, /* fds: perf map text, query, answer -> symbols */
+	SYMBOLIZER_SITES = 6,    /* fds: elf, answer -> sites_header, sites */
 };
 
 enum {
@@ -109,4 +110,51 @@ struct symbols_frame {
 
 enum {
 	SYMBOLS_FRAME_INLINED = 1 << 0,
+};
+
+/* ---- probe sites ---- : sites_header, then n_sites site: where a probe sees the calls of an allocator */
+
+#define SITES_MAGIC 0x3145544952424d45ull /* "EMBRITE1" */
+#define SITES_MAX 64u
+
+struct sites_header {
+	uint64_t magic;
+	uint32_t n_sites, padding;
+};
+
+/* What a probe finds there; which argument is what. */
+enum site_function {
+	SITE_MALLOC = 1,     /* (size), also valloc, pvalloc, operator new */
+	SITE_CALLOC,         /* (n, size) */
+	SITE_REALLOC,        /* (old, size) */
+	SITE_REALLOCARRAY,   /* (old, n, size) */
+	SITE_ALIGNED_ALLOC,  /* (alignment, size), also memalign */
+	SITE_POSIX_MEMALIGN, /* (out, alignment, size) */
+	SITE_FREE,           /* (old), also operator delete */
+	SITE_USDT_ALLOC,     /* otel_memory:alloc(user, size, weighted_bytes) */
+	SITE_USDT_FREE,      /* otel_memory:free(user) */
+};
+
+enum {
+	SITE_EMULATED = 1 << 0,  /* the kernel emulates the instruction at probe: no single step */
+	SITE_AT_ENTRY = 1 << 1,  /* the stack pointer still shows the return address: a return probe may be armed */
+	SITE_NULL_IS_MALLOC = 1 << 2, /* realloc(NULL, n) and small alignments go on to this allocator's malloc */
+};
+
+enum site_allocator {
+	ALLOCATOR_LIBC = 1, /* glibc, musl: told apart only where it matters, by SITE_NULL_IS_MALLOC */
+	ALLOCATOR_JEMALLOC,
+	ALLOCATOR_TCMALLOC,
+	ALLOCATOR_MIMALLOC,
+	ALLOCATOR_USDT,
+};
+
+struct site {
+	uint64_t entry;          /* file offset of the function */
+	uint64_t probe;          /* file offset to probe: the first emulated instruction with the arguments still in place */
+	uint64_t counter_offset; /* USDT: file offset of its semaphore, 0 for none */
+	uint16_t function, allocator, flags;
+	uint8_t operands[3]; /* USDT: DWARF numbers of the registers that hold the arguments */
+	uint8_t padding;
+	char name[32];
 };

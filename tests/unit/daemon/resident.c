@@ -1,0 +1,213 @@
+#include "tests/unit/unit.h"
+#include "daemon/resident.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+/* The real page tables of this process stand behind these tests. */
+
+static uint64_t start_ns_of(pid_t pid)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[64], *p;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	assert_int_equal(file_read_all(AT_FDCWD, path, 8192, &text, NULL), 0);
+	p = strrchr(text, ')');
+	for (int field = 2; field < 22; field++)
+		p = strchr(p + 1, ' ');
+	return strtoull(p, NULL, 10) * (NS_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
+static struct sample sample_at(const struct user_frame *frame, pid_t pid)
+{
+	return (struct sample){ .pid = (uint32_t)pid, .tid = (uint32_t)pid, .process_start_ns = start_ns_of(pid),
+		.comm = "unit", .thread = "unit", .user = frame, .n_user = 1 };
+}
+
+static const struct user_frame frame_a = { .file = 20, .offset = 0x100 }, frame_b = { .file = 20, .offset = 0x200 };
+
+struct sums {
+	uint64_t a, b;
+	pid_t pid;
+};
+
+static void add(void *userdata, struct sample *s, uint64_t bytes)
+{
+	struct sums *sums = userdata;
+
+	if (s->pid != (uint32_t)sums->pid)
+		return;
+	assert_int_equal(s->n_user, 1);
+	if (s->user[0].offset == frame_a.offset)
+		sums->a += bytes;
+	else if (s->user[0].offset == frame_b.offset)
+		sums->b += bytes;
+	else
+		fail();
+}
+
+static struct sums report(struct resident *r, pid_t pid)
+{
+	_cleanup_close_ int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct sums sums = { .pid = pid };
+
+	assert_true(resident_report(r, proc, add, &sums) >= 0);
+	return sums;
+}
+
+/* Touches each page as a program would, and tells of it as the BPF program would. */
+static void touch(struct resident *r, char *from, size_t bytes, unsigned shift, const struct user_frame *frame)
+{
+	struct sample s = sample_at(frame, getpid());
+
+	for (size_t at = 0; at < bytes; at += 4096) {
+		uint64_t address = (uint64_t)(uintptr_t)(from + at);
+
+		*(volatile char *)(from + at) = 1;
+		if (MEMORY_BLOCK_WATCHED(MEMORY_REGION_HASH(address >> MEMORY_REGION_SHIFT),
+			    (uint32_t)(address >> MEMORY_BLOCK_SHIFT) % MEMORY_BLOCKS_PER_REGION, shift))
+			assert_int_equal(resident_touch(r, &s, address, shift, 0), 0);
+	}
+}
+
+#define AREA ((size_t)64 << 20)
+
+static char *map_area(void)
+{
+	char *area = mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(area, MAP_FAILED);
+	(void)madvise(area, AREA, MADV_NOHUGEPAGE);
+	return area;
+}
+
+static void assert_near(uint64_t measured, uint64_t expected, double fraction)
+{
+	double error = (double)measured - (double)expected;
+
+	if (error < 0)
+		error = -error;
+	assert_true(error <= fraction * (double)expected);
+}
+
+static void bytes_go_to_the_last_toucher_and_leave_with_the_page(void **state)
+{
+	_cleanup_(resident_freep) struct resident *r = NULL;
+	struct sums sums;
+	char *area = map_area();
+
+	(void)state;
+	assert_int_equal(resident_new(&RESIDENT_LIMITS_DEFAULT, &r), 0);
+	touch(r, area, AREA, 3, &frame_a);
+	sums = report(r, getpid());
+	assert_near(sums.a, AREA, 0.02);
+	assert_int_equal(sums.b, 0);
+
+	/* A quarter goes, and comes back by another call: nobody told us of the first. */
+	assert_int_equal(madvise(area, AREA / 4, MADV_DONTNEED), 0);
+	sums = report(r, getpid());
+	assert_near(sums.a, AREA / 4 * 3, 0.02);
+	touch(r, area, AREA / 4, 3, &frame_b);
+	sums = report(r, getpid());
+	assert_near(sums.a, AREA / 4 * 3, 0.02);
+	assert_near(sums.b, AREA / 4, 0.05);
+
+	assert_int_equal(munmap(area, AREA), 0);
+	sums = report(r, getpid());
+	assert_int_equal(sums.a + sums.b, 0);
+}
+
+static void coarser_is_still_right(void **state)
+{
+	_cleanup_(resident_freep) struct resident *r = NULL;
+	struct resident_stats before, after;
+	char *area = map_area();
+
+	(void)state;
+	assert_int_equal(resident_new(&RESIDENT_LIMITS_DEFAULT, &r), 0);
+	touch(r, area, AREA, 3, &frame_a);
+	resident_stats(r, &before);
+	resident_coarsen(r, 5);
+	resident_stats(r, &after);
+	assert_near(after.blocks, before.blocks / 4, 0.1);
+	assert_near(report(r, getpid()).a, AREA, 0.05);
+	resident_coarsen(r, 7); /* one region in four: few are left of 32 */
+	assert_near(report(r, getpid()).a, AREA, 1.0);
+	assert_int_equal(munmap(area, AREA), 0);
+}
+
+static void huge_regions_count_whole(void **state)
+{
+	_cleanup_(resident_freep) struct resident *r = NULL;
+	struct sample s = sample_at(&frame_a, getpid());
+	char *area = map_area();
+
+	(void)state;
+	assert_int_equal(resident_new(&RESIDENT_LIMITS_DEFAULT, &r), 0);
+	memset(area, 1, AREA);
+	for (size_t at = 0; at < AREA; at += 2 << 20)
+		assert_int_equal(resident_touch(r, &s, (uint64_t)(uintptr_t)(area + at), 3, 1), 0);
+	assert_near(report(r, getpid()).a, AREA, 0.05);
+	assert_int_equal(munmap(area, AREA), 0);
+}
+
+static void children_hold_what_they_got_by_fork(void **state)
+{
+	_cleanup_(resident_freep) struct resident *r = NULL;
+	char *area = map_area();
+	struct sums child;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(resident_new(&RESIDENT_LIMITS_DEFAULT, &r), 0);
+	touch(r, area, AREA, 3, &frame_a);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		pause();
+		_exit(0);
+	}
+	assert_int_equal(resident_fork(r, (uint32_t)getpid(), (uint32_t)pid, start_ns_of(pid)), 0);
+	child = report(r, pid);
+	assert_near(child.a, AREA, 0.02);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(report(r, pid).a, 0);
+	assert_near(report(r, getpid()).a, AREA, 0.02);
+	assert_int_equal(munmap(area, AREA), 0);
+}
+
+static void limits_are_counted(void **state)
+{
+	_cleanup_(resident_freep) struct resident *r = NULL;
+	struct resident_limits limits = { .blocks = 10, .stacks = 10, .stack_bytes = 4096 };
+	struct sample s = sample_at(&frame_a, getpid());
+	struct resident_stats stats;
+	int refused = 0;
+
+	(void)state;
+	assert_int_equal(resident_new(&limits, &r), 0);
+	for (uint64_t region = 0; region < 20; region++)
+		refused += resident_touch(r, &s, region << MEMORY_REGION_SHIFT, 3, 1) == -ENOSPC;
+	resident_stats(r, &stats);
+	assert_int_equal(stats.blocks, 10);
+	assert_int_equal(stats.dropped, refused);
+	assert_true(refused >= 17);
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(bytes_go_to_the_last_toucher_and_leave_with_the_page),
+	cmocka_unit_test(coarser_is_still_right),
+	cmocka_unit_test(huge_regions_count_whole),
+	cmocka_unit_test(children_hold_what_they_got_by_fork),
+	cmocka_unit_test(limits_are_counted),
+};
+
+UNIT_MAIN(tests)
