@@ -279,12 +279,12 @@ int symbol_table_read(int dirfd, const char *name, struct symbol_table **ret)
 /* Not synced: what a crash damages the checksum tells, and it is asked again. */
 int symbol_table_write(const struct symbol_table *t, int dirfd, const char *name)
 {
-	char temporary[SYMBOL_TABLE_NAME_MAX + 16];
+	char temporary[SYMBOL_TABLE_NAME_MAX + 32];
 	_cleanup_close_ int fd = -1;
 	struct table_header h = *t->header;
 	int r;
 
-	if (snprintf(temporary, sizeof(temporary), ".%s.tmp", name) >= (int)sizeof(temporary))
+	if (snprintf(temporary, sizeof(temporary), ".%s.%d.tmp", name, getpid()) >= (int)sizeof(temporary))
 		return -ENAMETOOLONG;
 	h.checksum = XXH3_64bits(t->header + 1, t->size - sizeof(h));
 	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
