@@ -10,6 +10,7 @@
 
 #include "profile/compress.h"
 #include "profile/ledger.h"
+#include "profile/merge.h"
 #include "profile/pprof_reader.h"
 
 int reader_fail(struct reader *r, int code, const char *format, ...)
@@ -279,60 +280,7 @@ static int read_header(struct reader *r)
 	return e < 0 ? e : reader_string(r, last_varint(r, PPROF_DOC_URL), &h->doc_url);
 }
 
-/* Where each value of the file goes. */
-static int match_sample_types(struct reader *r)
-{
-	const struct profile_header *to = profile_header_const(r->dst), *from = &r->header;
-	uint32_t taken = 0;
-
-	if (to->n_sample_types == 0)
-		to = from;
-	if (to->n_sample_types != from->n_sample_types)
-		return reader_fail(
-		        r, -EINVAL, "%u sample types where %u are expected", from->n_sample_types, to->n_sample_types);
-	for (uint32_t i = 0; i < from->n_sample_types; i++) {
-		uint32_t k = 0;
-
-		while (k < to->n_sample_types &&
-		        ((taken & 1u << k) || to->sample_types[k].type != from->sample_types[i].type ||
-		                to->sample_types[k].unit != from->sample_types[i].unit))
-			k++;
-		if (k == to->n_sample_types)
-			return reader_fail(r, -EINVAL, "sample type %s/%s does not belong here",
-			        profile_string(r->dst, from->sample_types[i].type, NULL),
-			        profile_string(r->dst, from->sample_types[i].unit, NULL));
-		taken |= 1u << k;
-		r->value_to[i] = k;
-	}
-	return 0;
-}
-
 /* ---- the end: everything is known to be good ---- */
-
-static int64_t add_saturating(int64_t a, int64_t b)
-{
-	int64_t sum;
-
-	return __builtin_add_overflow(a, b, &sum) ? (a < 0 ? INT64_MIN : INT64_MAX) : sum;
-}
-
-static void merge_header(struct profile_header *to, const struct profile_header *from)
-{
-	if (to->n_sample_types == 0) {
-		to->n_sample_types = from->n_sample_types;
-		memcpy(to->sample_types, from->sample_types, sizeof(to->sample_types));
-	}
-	if (!to->period_type.type && !to->period_type.unit)
-		to->period_type = from->period_type;
-	to->period = MAX(to->period, from->period);
-	if (from->time_ns && (!to->time_ns || from->time_ns < to->time_ns))
-		to->time_ns = from->time_ns;
-	to->duration_ns = add_saturating(to->duration_ns, from->duration_ns);
-	to->default_sample_type = to->default_sample_type ? to->default_sample_type : from->default_sample_type;
-	to->drop_frames = to->drop_frames ? to->drop_frames : from->drop_frames;
-	to->keep_frames = to->keep_frames ? to->keep_frames : from->keep_frames;
-	to->doc_url = to->doc_url ? to->doc_url : from->doc_url;
-}
 
 struct comment_sizes {
 	uint64_t bytes;
@@ -421,7 +369,7 @@ static int read_message(struct reader *r)
 	if (e >= 0)
 		e = read_header(r);
 	if (e >= 0)
-		e = match_sample_types(r);
+		e = merge_match_types(r->dst, &r->header, r->value_to, r->error);
 	if (e >= 0 && !(r->options.flags & PPROF_READ_NO_STACKS))
 		e = reader_entities(r);
 	if (e >= 0)

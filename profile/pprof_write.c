@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "profile/pprof_wire.h"
+#include "profile/utf8.h"
 
 /* The largest message that is made in one piece: a location of PROFILE_LINES_MAX lines, or a sample's locations. */
 #define SCRATCH_BYTES (16u << 10)
@@ -228,41 +229,9 @@ static void append_mapping(struct writer *w, uint32_t id, uint32_t index)
 
 /* ---- strings ---- */
 
-/* Bytes of the well-formed UTF-8 sequence at s, 0 where there is none (RFC 3629: no surrogates, no overlong forms). */
-static size_t utf8_sequence(const uint8_t *s, size_t n)
-{
-	uint8_t low = 0x80, high = 0xbf;
-	size_t size;
-
-	if (s[0] < 0x80)
-		return 1;
-	size = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : 0;
-	if (size == 0 || size > n)
-		return 0;
-	low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : low;
-	high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : high;
-	if (s[1] < low || s[1] > high)
-		return 0;
-	for (size_t i = 2; i < size; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	return size;
-}
-
-/* Text without NULs in the way of being right: length of its well-formed beginning. */
-static size_t utf8_span(const uint8_t *s, size_t n)
-{
-	size_t at = 0, step;
-
-	while (at < n && (step = utf8_sequence(s + at, n - at)) > 0)
-		at += step;
-	return at;
-}
-
 static void append_text(struct writer *w, const char *text, size_t n)
 {
-	const uint8_t *s = (const uint8_t *)text;
-	size_t good = utf8_span(s, n), mended = 0;
+	size_t good = utf8_span(text, n), mended = 0;
 	uint8_t head[1 + VARINT_BYTES_MAX], *end;
 
 	if (good == n) {
@@ -270,17 +239,17 @@ static void append_text(struct writer *w, const char *text, size_t n)
 		return;
 	}
 	for (size_t at = 0; at < n; at += good + 1) {
-		good = utf8_span(s + at, n - at);
+		good = utf8_span(text + at, n - at);
 		mended += good + (at + good < n ? 3 : 0);
 	}
 	head[0] = PPROF_STRING_TABLE << 3 | WIRE_BYTES;
 	end = varint_put(head + 1, mended);
 	(void)buffer_append(w->out, head, (size_t)(end - head));
 	for (size_t at = 0; at < n; at += good + 1) {
-		good = utf8_span(s + at, n - at);
-		(void)buffer_append(w->out, s + at, good);
+		good = utf8_span(text + at, n - at);
+		(void)buffer_append(w->out, text + at, good);
 		if (at + good < n)
-			(void)buffer_append(w->out, "\xef\xbf\xbd", 3);
+			(void)buffer_append(w->out, UTF8_REPLACEMENT, sizeof(UTF8_REPLACEMENT) - 1);
 	}
 }
 
