@@ -191,6 +191,7 @@ struct sample_record {
 	__u64 process_start_ns;
 	__u64 cgroup_id;
 	__u64 value;
+	__u64 object, period; /* the source's own; 0 */
 	__u32 pid, tid;
 	__u32 cpu;
 	__u32 exe;               /* file index */
@@ -201,7 +202,7 @@ struct sample_record {
 	__u8 padding[3];
 	/* n_kernel addresses, then n_user packed frames; both leaf first */
 };
-_Static_assert(sizeof(struct sample_record) == 96, "sample_record");
+_Static_assert(sizeof(struct sample_record) == 112, "sample_record");
 
 /* file index 12 bits | FRAME_* 3 bits | offset 49 bits */
 #define FRAME_PACK(file, flags, offset)                                                                                \
@@ -298,6 +299,10 @@ struct select_rules {
 	X(VMA_STALE, "vma-stale")                                                                                      \
 	X(PATH_CUT, "path-cut")                                                                                        \
 	X(FORKS_FULL, "pid-table-full")                                                                                \
+	X(FAULT_UNWATCHED, "fault-unwatched")                                                                          \
+	X(HEAP_OTHER_PROCESS, "heap-other-process")                                                                    \
+	X(HEAP_LIVE_FULL, "heap-live-full")                                                                            \
+	X(HEAP_CALLS_FULL, "heap-calls-full")                                                                          \
 	X(END_COMPLETE, "stack-complete")                                                                              \
 	X(END_KERNEL_ONLY, "stack-kernel-only")                                                                        \
 	X(END_MAX_FRAMES, "stack-max-frames")                                                                          \
@@ -348,3 +353,67 @@ struct fork_record {
 	__u32 parent, child; /* processes */
 };
 _Static_assert(sizeof(struct fork_record) == 24, "fork_record");
+
+/* ---- heap ------------------------------------------------------------------------------------------------------- */
+
+/* What a probe's attach cookie says: enum site_function of symbolizer/protocol.h, its flags, and where the probe is. */
+#define HEAP_COOKIE(function, flags, probe) ((__u64)(function) | (__u64)(flags) << 8 | ((__u64)(probe) & 0xfff) << 16)
+#define HEAP_COOKIE_FUNCTION(cookie) ((__u32)(cookie) & 0xff)
+#define HEAP_COOKIE_FLAGS(cookie) ((__u32)((cookie) >> 8) & 0xff)
+#define HEAP_COOKIE_PROBE(cookie) ((__u32)((cookie) >> 16) & 0xfff)
+/* USDT: DWARF numbers of the registers of user, size and weighted bytes */
+#define HEAP_COOKIE_USDT(function, a, b, c)                                                                            \
+	((__u64)(function) | (__u64)(a) << 32 | (__u64)(b) << 40 | (__u64)(c) << 48)
+#define HEAP_COOKIE_OPERAND(cookie, i) ((__u32)((cookie) >> (32 + 8 * (i))) & 15)
+
+enum {
+	HEAP_MALLOC = 1,
+	HEAP_CALLOC,
+	HEAP_REALLOC,
+	HEAP_REALLOCARRAY,
+	HEAP_ALIGNED_ALLOC,
+	HEAP_POSIX_MEMALIGN,
+	HEAP_FREE,
+	HEAP_USDT_ALLOC,
+	HEAP_USDT_FREE,
+};
+enum { HEAP_NULL_IS_MALLOC = 1 << 2 };
+
+#define HEAP_PROCESSES_MAX 1024
+#define HEAP_LIVE_MAX 16384
+#define HEAP_CALLS_MAX 1024 /* sampled calls that have not returned yet */
+
+/* One of each process that is probed. emberd sets interval; the program counts. */
+struct heap_process {
+	__u64 interval;	 /* mean bytes between samples; 0: count hits, sample nothing */
+	__s64 countdown; /* bytes until the next sample */
+	__u64 hits;	 /* of the probes on allocations and frees */
+	__u64 samples;
+	__u64 objects, bytes; /* of all allocations seen, sampled or not: exact */
+};
+_Static_assert(sizeof(struct heap_process) == 48, "heap_process");
+
+struct heap_key {
+	__u64 address;
+	__u32 pid, padding;
+};
+
+/* A sample record of the heap source: value = size, object = id of the allocation, period = interval in force, or
+ * HEAP_PERIOD_GIVEN | weighted bytes where the allocator has sampled by itself. */
+#define HEAP_PERIOD_GIVEN (1ull << 63)
+
+enum {
+	RECORD_HEAP_LIVE = RECORD_SOURCE_FIRST + 1, /* the call that id was sampled in has returned address */
+	RECORD_HEAP_FREE,			    /* id is freed */
+	RECORD_HEAP_EXEC,			    /* pid runs another program now; its objects are gone */
+	RECORD_HEAP_FORK,			    /* id is the parent of pid */
+	RECORD_HEAP_EXIT,
+};
+
+struct heap_record {
+	struct record_header header;
+	__u64 id;
+	__u64 address;
+	__u32 pid, padding;
+};
+_Static_assert(sizeof(struct heap_record) == 32, "heap_record");

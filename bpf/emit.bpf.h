@@ -92,8 +92,10 @@ static __always_inline void emit_send(struct scratch *s, __u16 profile, __u64 va
 		count(COUNTER_SAMPLES);
 }
 
-/* in_kernel: the sample hit the kernel, so there is a kernel stack. Returns 0 where the task was not selected. */
-static __always_inline int emit_sample_from(void *ctx, __u16 profile, __u64 value, bool in_kernel)
+/* in_kernel: the sample hit the kernel, so there is a kernel stack. object and period are the source's own. Returns 0
+ * where the task was not selected. */
+static __always_inline int emit_sample_object(
+        void *ctx, __u16 profile, __u64 value, __u64 object, __u64 period, bool in_kernel)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	int slot = scratch_take(), end;
@@ -112,6 +114,8 @@ static __always_inline int emit_sample_from(void *ctx, __u16 profile, __u64 valu
 		scratch_release(s);
 		return 0;
 	}
+	s->record.object = object;
+	s->record.period = period;
 	s->n_frames = 0;
 	s->record.n_kernel = s->record.n_user = 0;
 	emit_exe(slot, s, task);
@@ -123,6 +127,11 @@ static __always_inline int emit_sample_from(void *ctx, __u16 profile, __u64 valu
 	emit_send(s, profile, value, end);
 	scratch_release(s);
 	return 1;
+}
+
+static __always_inline int emit_sample_from(void *ctx, __u16 profile, __u64 value, bool in_kernel)
+{
+	return emit_sample_object(ctx, profile, value, 0, 0, in_kernel);
 }
 
 static __always_inline int emit_sample(void *ctx, __u16 profile, __u64 value)

@@ -62,6 +62,17 @@ struct bpf_perf_event_data {
 };
 #endif
 
+/* The registers as a uprobe's program gets them: the context, whose layout the kernel keeps (user ABI). */
+#if defined(__TARGET_ARCH_x86)
+struct uprobe_regs {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+#elif defined(__TARGET_ARCH_arm64)
+struct uprobe_regs {
+	__u64 regs[31], sp, pc, pstate;
+};
+#endif
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 #if defined(__TARGET_ARCH_x86)
@@ -202,6 +213,7 @@ struct task_struct {
 	u64 start_boottime;
 	struct fs_struct *fs;
 	struct signal_struct *signal;
+	unsigned long min_flt;
 };
 
 #pragma clang attribute pop

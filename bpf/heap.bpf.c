@@ -1,0 +1,329 @@
+/* heap: uprobes on the functions of an allocator, sampled by bytes (Poisson): after each sample a number of bytes is
+ * drawn from an exponential distribution, and the allocation in which they are used up is the next one. The stack is
+ * taken at the call; the address comes when the call returns, which only sampled calls are asked to tell where the
+ * kernel can (uprobe session). */
+#include "bpf/emit.bpf.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HEAP_PROCESSES_MAX);
+	__type(key, __u32);
+	__type(value, struct heap_process);
+} heap_processes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, HEAP_LIVE_MAX);
+	__type(key, struct heap_key);
+	__type(value, __u64);
+} heap_live SEC(".maps");
+
+/* A sampled call on its way, by thread. */
+struct heap_call {
+	__u64 id;
+	__u64 sp;
+	__u64 out; /* posix_memalign: where the address will be */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, HEAP_CALLS_MAX);
+	__type(key, __u64);
+	__type(value, struct heap_call);
+} heap_calls SEC(".maps");
+
+const volatile bool is_session = false; /* heap_call is asked at the return too, where it returned 0 */
+__u64 last_id = 0;
+
+/* -ln(1 - (i + 1/2) / 256) in 1/65536; filled in by emberd. */
+const volatile __u32 exponential[256];
+
+/* An exponential variate of the given mean. The upper byte draws from a table, but where it is the last one the draw is
+ * moved on by that entry's lower bound (ln 256) and made again: the distribution has no memory. */
+static __always_inline __u64 next_sample_in(__u64 mean)
+{
+	const __u64 ln_256 = 363409; /* in 1/65536 */
+	__u64 sum = 0;
+
+	for (int i = 0; i < 4; i++) {
+		__u32 at = bpf_get_prandom_u32() >> 24;
+
+		if (at < 255) {
+			sum += exponential[at];
+			break;
+		}
+		sum += ln_256;
+	}
+	/* mean is at most 2^40, sum below 2^21 */
+	return (mean * sum >> 16) + 1;
+}
+
+static __always_inline void tell(__u16 kind, __u32 pid, __u64 id, __u64 address)
+{
+	struct heap_record r = {
+		.header = { .kind = kind, .profile = PROFILE_HEAP, .size_bytes = sizeof(r) },
+		.id = id,
+		.address = address,
+		.pid = pid,
+	};
+
+	if (bpf_ringbuf_output(&ring, &r, sizeof(r), ring_flags()) != 0)
+		count(COUNTER_RING_FULL);
+}
+
+static __always_inline void release(__u32 pid, __u64 address)
+{
+	struct heap_key key = { .address = address, .pid = pid };
+	__u64 *found, id;
+
+	if (!address)
+		return;
+	found = bpf_map_lookup_elem(&heap_live, &key);
+	if (!found)
+		return;
+	id = *found;
+	bpf_map_delete_elem(&heap_live, &key);
+	tell(RECORD_HEAP_FREE, pid, id, address);
+}
+
+static __always_inline void hold(__u32 pid, __u64 address, __u64 id)
+{
+	struct heap_key key = { .address = address, .pid = pid };
+
+	if (bpf_map_update_elem(&heap_live, &key, &id, BPF_ANY) != 0) {
+		count(COUNTER_HEAP_LIVE_FULL);
+		return;
+	}
+	tell(RECORD_HEAP_LIVE, pid, id, address);
+}
+
+#if defined(__TARGET_ARCH_x86)
+#define CALL_ARG(ctx, i) ((i) == 0 ? (ctx)->di : (i) == 1 ? (ctx)->si : (ctx)->dx)
+#define CALL_RETURN(ctx) ((ctx)->ax)
+#define CALL_SP(ctx) ((ctx)->sp)
+#define CALL_PC(ctx) ((ctx)->ip)
+#define RETURN_SP_OFFSET 8
+
+/* System V ABI for AMD64, figure 3.36: DWARF numbers of the registers. */
+static __always_inline __u64 operand(struct uprobe_regs *ctx, __u32 i)
+{
+	volatile __u64 registers[16] = { ctx->ax, ctx->dx, ctx->cx, ctx->bx, ctx->si, ctx->di, ctx->bp, ctx->sp, ctx->r8,
+		ctx->r9, ctx->r10, ctx->r11, ctx->r12, ctx->r13, ctx->r14, ctx->r15 };
+
+	return registers[i & 15];
+}
+#elif defined(__TARGET_ARCH_arm64)
+#define CALL_ARG(ctx, i) ((ctx)->regs[i])
+#define CALL_RETURN(ctx) ((ctx)->regs[0])
+#define CALL_SP(ctx) ((ctx)->sp)
+#define CALL_PC(ctx) ((ctx)->pc)
+#define RETURN_SP_OFFSET 0
+
+static __always_inline __u64 operand(struct uprobe_regs *ctx, __u32 i)
+{
+	return i == 0 ? ctx->regs[0] : i == 1 ? ctx->regs[1] : ctx->regs[2];
+}
+#endif
+
+/* Bytes that a call asks for; -1 where another probe will see it too, or it cannot succeed. */
+static __always_inline __s64 bytes_asked(struct uprobe_regs *ctx, __u64 cookie, __u32 pid)
+{
+	__u32 function = HEAP_COOKIE_FUNCTION(cookie);
+	bool goes_on = HEAP_COOKIE_FLAGS(cookie) & HEAP_NULL_IS_MALLOC;
+	__u64 a = CALL_ARG(ctx, 0), b = CALL_ARG(ctx, 1), c = CALL_ARG(ctx, 2), bytes;
+
+	switch (function) {
+	case HEAP_MALLOC:
+		bytes = a;
+		break;
+	case HEAP_CALLOC:
+		bytes = a * b;
+		if (a >> 32 || b >> 32)
+			return -1;
+		break;
+	case HEAP_REALLOC:
+		release(pid, a);
+		bytes = b;
+		if ((!a && goes_on) || (a && !b))
+			return -1;
+		break;
+	case HEAP_REALLOCARRAY:
+		release(pid, a);
+		bytes = b * c;
+		if (b >> 32 || c >> 32 || (!a && goes_on))
+			return -1;
+		break;
+	case HEAP_ALIGNED_ALLOC:
+		bytes = b;
+		if (goes_on && a <= 16)
+			return -1;
+		break;
+	case HEAP_POSIX_MEMALIGN:
+		bytes = c;
+		if (goes_on && b <= 16)
+			return -1;
+		break;
+	default:
+		return -1;
+	}
+	return bytes >> 47 ? -1 : (__s64)bytes;
+}
+
+/* Whether the allocation of so many bytes is the one to take. */
+static __always_inline bool is_next(struct heap_process *p, __u64 bytes)
+{
+	__u64 interval = p->interval;
+	__s64 left;
+
+	if (!bytes)
+		bytes = 1;
+	__sync_fetch_and_add(&p->objects, 1);
+	__sync_fetch_and_add(&p->bytes, bytes);
+	if (!interval)
+		return false;
+	left = __sync_fetch_and_add(&p->countdown, -(__s64)bytes);
+	if (left > (__s64)bytes || left <= 0) /* below 0: another thread is about to draw the next */
+		return false;
+	p->countdown = next_sample_in(interval);
+	return true;
+}
+
+static __always_inline int call(struct uprobe_regs *ctx, __u64 cookie)
+{
+	__u64 thread = bpf_get_current_pid_tgid(), id;
+	__u32 pid = thread >> 32;
+	struct heap_process *p = bpf_map_lookup_elem(&heap_processes, &pid);
+	struct heap_call now = { .sp = CALL_SP(ctx) };
+	__s64 bytes;
+
+	if (!p) {
+		count(COUNTER_HEAP_OTHER_PROCESS);
+		return 1;
+	}
+	__sync_fetch_and_add(&p->hits, 1);
+	bytes = bytes_asked(ctx, cookie, pid);
+	if (bytes < 0 || !is_next(p, bytes))
+		return 1;
+	__sync_fetch_and_add(&p->samples, 1);
+	now.id = id = __sync_fetch_and_add(&last_id, 1) + 1;
+	if (HEAP_COOKIE_FUNCTION(cookie) == HEAP_POSIX_MEMALIGN)
+		now.out = CALL_ARG(ctx, 0);
+	if (!emit_sample_object(ctx, PROFILE_HEAP, bytes, id, p->interval, false))
+		return 1;
+	if (bpf_map_update_elem(&heap_calls, &thread, &now, BPF_ANY) != 0) {
+		count(COUNTER_HEAP_CALLS_FULL);
+		return 1;
+	}
+	return 0;
+}
+
+/* The return of the sampled call, told from any other by its stack pointer. 0: it was not. */
+static __always_inline int call_returns(struct uprobe_regs *ctx)
+{
+	__u64 thread = bpf_get_current_pid_tgid(), address = CALL_RETURN(ctx);
+	struct heap_call *found = bpf_map_lookup_elem(&heap_calls, &thread), now;
+
+	if (!found || found->sp + RETURN_SP_OFFSET != CALL_SP(ctx))
+		return 0;
+	now = *found;
+	bpf_map_delete_elem(&heap_calls, &thread);
+	if (now.out && bpf_probe_read_user(&address, sizeof(address), (const void *)now.out) != 0)
+		address = 0;
+	if (address)
+		hold(thread >> 32, address, now.id);
+	return 1;
+}
+
+SEC("uprobe")
+int heap_call(struct uprobe_regs *ctx)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx);
+
+	if (is_session && (CALL_PC(ctx) & 0xfff) != HEAP_COOKIE_PROBE(cookie)) {
+		call_returns(ctx);
+		return 0;
+	}
+	return call(ctx, cookie);
+}
+
+/* Only where the kernel has no sessions. */
+SEC("uretprobe")
+int heap_return(struct uprobe_regs *ctx)
+{
+	call_returns(ctx);
+	return 0;
+}
+
+SEC("uprobe")
+int heap_free(struct uprobe_regs *ctx)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct heap_process *p = bpf_map_lookup_elem(&heap_processes, &pid);
+
+	if (!p) {
+		count(COUNTER_HEAP_OTHER_PROCESS);
+		return 0;
+	}
+	__sync_fetch_and_add(&p->hits, 1);
+	release(pid, CALL_ARG(ctx, 0));
+	return 0;
+}
+
+/* otel_memory:alloc(user, size, weighted_bytes) and free(user): the allocator has sampled, we only take the stack. */
+SEC("uprobe")
+int heap_usdt(struct uprobe_regs *ctx)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx), address = operand(ctx, HEAP_COOKIE_OPERAND(cookie, 0)), id;
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct heap_process *p = bpf_map_lookup_elem(&heap_processes, &pid);
+
+	if (!p) {
+		count(COUNTER_HEAP_OTHER_PROCESS);
+		return 0;
+	}
+	__sync_fetch_and_add(&p->hits, 1);
+	if (HEAP_COOKIE_FUNCTION(cookie) == HEAP_USDT_FREE) {
+		release(pid, address);
+		return 0;
+	}
+	id = __sync_fetch_and_add(&last_id, 1) + 1;
+	if (emit_sample_object(ctx, PROFILE_HEAP, operand(ctx, HEAP_COOKIE_OPERAND(cookie, 1)), id,
+		    HEAP_PERIOD_GIVEN | operand(ctx, HEAP_COOKIE_OPERAND(cookie, 2)), false))
+		hold(pid, address, id);
+	return 0;
+}
+
+/* ---- processes come and go ---- */
+
+SEC("raw_tp/sched_process_exec")
+int heap_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	tell(RECORD_HEAP_EXEC, bpf_get_current_pid_tgid() >> 32, 0, 0);
+	return 0;
+}
+
+SEC("raw_tp/sched_process_fork")
+int heap_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	const struct task_struct *parent = (const void *)ctx->args[0], *child = (const void *)ctx->args[1];
+	__u32 from = BPF_CORE_READ(parent, tgid), to = BPF_CORE_READ(child, tgid);
+
+	if (from != to && BPF_CORE_READ(parent, mm) != BPF_CORE_READ(child, mm) &&
+		bpf_map_lookup_elem(&heap_processes, &from))
+		tell(RECORD_HEAP_FORK, to, from, 0);
+	return 0;
+}
+
+SEC("raw_tp/sched_process_exit")
+int heap_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	const struct task_struct *task = (const void *)ctx->args[0];
+	__u32 pid = BPF_CORE_READ(task, tgid);
+
+	if (BPF_CORE_READ(task, signal, live.counter) == 0 && bpf_map_lookup_elem(&heap_processes, &pid))
+		tell(RECORD_HEAP_EXIT, pid, 0, 0);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";
