@@ -16,6 +16,9 @@ static const struct kind {
 	[SYMBOLIZER_IDENTIFY] = { .answer = identity_answer },
 	[SYMBOLIZER_ROWS] = { .answer = rows_answer },
 	[SYMBOLIZER_SITES] = { .answer = sites_answer },
+	[SYMBOLIZER_SYMBOLS] = { .answer = symbols_answer, .has_queries = true, .takes_debug_file = true },
+	[SYMBOLIZER_KALLSYMS] = { .answer = kallsyms_answer, .has_queries = true },
+	[SYMBOLIZER_PERF_MAP] = { .answer = perfmap_answer, .has_queries = true },
 };
 
 static int read_queries(int fd, uint32_t n, uint64_t **ret)

@@ -1,0 +1,129 @@
+#include "symbolizer/section.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/mman.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#define PAGE_BYTES 4096ull
+
+static void *map_anonymous(size_t size)
+{
+	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return m == MAP_FAILED ? NULL : m;
+}
+
+static int inflate_zlib(struct span from, uint8_t *to, size_t size)
+{
+	z_stream z = {
+		.next_in = (Bytef *)from.data, .avail_in = (uInt)from.size, .next_out = to, .avail_out = (uInt)size
+	};
+	int r;
+
+	if (from.size > UINT32_MAX || size > UINT32_MAX)
+		return -E2BIG;
+	if (inflateInit(&z) != Z_OK)
+		return -ENOMEM;
+	r = inflate(&z, Z_FINISH);
+	inflateEnd(&z);
+	return r == Z_STREAM_END && z.avail_out == 0 ? 0 : -EBADMSG;
+}
+
+static int inflate_zstd(struct span from, uint8_t *to, size_t size)
+{
+	size_t n = ZSTD_decompress(to, size, from.data, from.size);
+
+	return !ZSTD_isError(n) && n == size ? 0 : -EBADMSG;
+}
+
+/* Puts the inflated contents in the place of the mapped compressed ones. */
+static int section_inflate(struct section *s)
+{
+	Elf64_Chdr header;
+	struct span from;
+	void *to;
+	int r;
+
+	if (s->span.size < sizeof(header))
+		return -EBADMSG;
+	memcpy(&header, s->span.data, sizeof(header));
+	if (header.ch_size == 0)
+		return -EBADMSG;
+	if (header.ch_size > SECTION_INFLATED_MAX)
+		return -E2BIG;
+	from = (struct span){ s->span.data + sizeof(header), s->span.size - sizeof(header) };
+	to = map_anonymous(header.ch_size);
+	if (!to)
+		return -ENOMEM;
+	if (header.ch_type == 1) /* ELFCOMPRESS_ZLIB */
+		r = inflate_zlib(from, to, header.ch_size);
+	else if (header.ch_type == 2) /* ELFCOMPRESS_ZSTD, newer than some elf.h */
+		r = inflate_zstd(from, to, header.ch_size);
+	else
+		r = -EBADMSG;
+	if (r < 0) {
+		munmap(to, header.ch_size);
+		return r;
+	}
+	munmap(s->mapping, s->mapping_size);
+	*s = (struct section){ { to, header.ch_size }, to, header.ch_size };
+	return 0;
+}
+
+int section_map(const struct elf_file *f, const struct elf_section *header, struct section *ret)
+{
+	struct section s = { 0 };
+	uint64_t start, slack;
+	int r;
+
+	assert(f);
+	assert(ret);
+
+	if (!header || header->size == 0 || header->type == SHT_NOBITS) {
+		*ret = s;
+		return 0;
+	}
+	start = header->offset & ~(PAGE_BYTES - 1);
+	slack = header->offset - start;
+	s.mapping_size = header->size + slack;
+	s.mapping = mmap(NULL, s.mapping_size, PROT_READ, MAP_PRIVATE, f->fd, (off_t)start);
+	if (s.mapping == MAP_FAILED)
+		return -errno;
+	s.span = (struct span){ (uint8_t *)s.mapping + slack, header->size };
+	if (header->flags & SHF_COMPRESSED) {
+		r = section_inflate(&s);
+		if (r < 0) {
+			section_done(&s);
+			return r;
+		}
+	}
+	*ret = s;
+	return 0;
+}
+
+int section_load(const struct elf_file *f, const char *name, struct section *ret)
+{
+	return section_map(f, elf_file_section(f, name), ret);
+}
+
+void section_done(struct section *s)
+{
+	if (s->mapping)
+		munmap(s->mapping, s->mapping_size);
+	*s = (struct section){ 0 };
+}
+
+void section_forget(const struct section *s, uint64_t offset, uint64_t size)
+{
+	uintptr_t start = (uintptr_t)s->span.data + offset;
+	uintptr_t end = start + size;
+
+	if (!s->mapping || s->span.data == s->mapping) /* inflated: the pages would come back empty */
+		return;
+	start = (start + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
+	end &= ~(PAGE_BYTES - 1);
+	if (start < end)
+		(void)madvise((void *)start, end - start, MADV_DONTNEED);
+}
