@@ -1,0 +1,692 @@
+#include "daemon/manager.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "daemon/features.h"
+#include "daemon/usage.h"
+
+#define DRAIN_MS 100
+#define TICK_MS 1000
+#define DRAINS_A_TURN 8
+#define SYMBOLIZER_IDLE_NS (5 * NS_PER_SEC)
+#define SYMBOLIZER_TIMEOUT_NS (30 * NS_PER_SEC)
+#define SYMBOLIZER_MEMORY_MAX (1ull << 30)
+#define WINDOW_TIMEOUT_NS (30 * NS_PER_SEC)
+#define STOP_TIMEOUT_NS (3 * NS_PER_SEC)
+/* A window that would be shorter joins the next one. */
+#define WINDOW_SHORTEST_PART 4
+
+#define NEEDS "run it as root, or with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_SYSLOG"
+
+const char *manager_store_path(const struct manager *m)
+{
+	return m->options.store_path ? m->options.store_path : m->config->store_path;
+}
+
+/* ---- what it costs ----------------------------------------------------------------------------------------------- */
+
+static uint64_t bpf_ns(const struct manager *m)
+{
+	uint64_t ns = m->closed_bpf_ns + record_bpf_ns(m);
+	const struct continuous *k;
+
+	LIST_FOREACH (k, &m->continuous, next) {
+		struct source_stats stats;
+
+		source_stats(gather_instance(k->gather), &stats);
+		ns += stats.bpf_ns;
+	}
+	return ns;
+}
+
+static uint64_t cost_ns(void *userdata)
+{
+	const struct manager *m = userdata;
+	struct symbolizer_stats symbolizer = { 0 };
+
+	if (m->symbolizer)
+		symbolizer_stats(m->symbolizer, &symbolizer);
+	return usage_own_cpu_ns() + symbolizer.cpu_ns + bpf_ns(m);
+}
+
+void manager_gather_closed(struct manager *m, struct gather *g)
+{
+	struct source_stats stats;
+
+	source_stats(gather_instance(g), &stats);
+	m->closed_bpf_ns += stats.bpf_ns;
+	gather_free(g);
+}
+
+/* ---- windows ----------------------------------------------------------------------------------------------------- */
+
+bool manager_is_busy(const struct manager *m)
+{
+	return !LIST_EMPTY(&m->pending);
+}
+
+void manager_went_idle(struct manager *m)
+{
+	(void)malloc_trim(0);
+	if (m->is_stopping && LIST_EMPTY(&m->pending) && record_count(m) == 0)
+		(void)sd_event_exit(m->event, 0);
+}
+
+static void write_window(struct manager *m, const struct source *source, struct profile *p)
+{
+	struct store_put_result put;
+	int r = store_put(m->store, source->name, NULL, p, &put);
+
+	if (r < 0) {
+		m->stats.windows_failed++;
+		/* A full disk fails every minute: say it when it begins. */
+		if (m->stats.last_error != r)
+			(void)log_err(r, "cannot write a window of %s below %s", source->name, manager_store_path(m));
+		m->stats.last_error = r;
+		return;
+	}
+	if (m->stats.last_error < 0)
+		log_notice("windows are written again");
+	m->stats.last_error = 0;
+	m->stats.windows_written++;
+	m->stats.bytes_written += put.bytes;
+	m->stats.last_window_ns = (uint64_t)profile_header(p)->time_ns;
+	log_debug("wrote %s: %u samples, %llu bytes", put.path, profile_n_samples(p), (unsigned long long)put.bytes);
+}
+
+static void on_profile(void *userdata, int result, struct profile *profile)
+{
+	struct pending *n = userdata;
+	struct manager *m = n->manager;
+	_cleanup_(profile_freep) struct profile *p = profile;
+
+	LIST_REMOVE(n, next);
+	if (result < 0) {
+		m->stats.windows_failed++;
+		(void)log_err(result, "cannot build a window of %s", n->source->name);
+	} else {
+		write_window(m, n->source, p);
+	}
+	free(n);
+	p = profile_free(p);
+	symbols_prune(m->symbols);
+	manager_went_idle(m);
+}
+
+static void cut_window(struct manager *m, struct gather *g, uint64_t timeout_ns)
+{
+	struct pending *n = calloc(1, sizeof(*n));
+	int r;
+
+	if (!n) {
+		(void)log_err(-ENOMEM, "cannot end a window");
+		return;
+	}
+	*n = (struct pending){ .manager = m, .source = gather_source(g) };
+	LIST_INSERT_HEAD(&m->pending, n, next);
+	r = gather_cut(g, timeout_ns, on_profile, n, &n->assembly);
+	if (r >= 0)
+		return;
+	LIST_REMOVE(n, next);
+	free(n);
+	if (r == -ENODATA)
+		m->stats.windows_empty++;
+	else {
+		m->stats.windows_failed++;
+		(void)log_err(r, "cannot end a window");
+	}
+}
+
+static void cut_all(struct manager *m, uint64_t timeout_ns)
+{
+	struct continuous *k;
+
+	LIST_FOREACH (k, &m->continuous, next)
+		cut_window(m, k->gather, timeout_ns);
+	if (m->cgroups)
+		cgroups_trim(m->cgroups);
+}
+
+void manager_flush(struct manager *m)
+{
+	cut_all(m, MIN(WINDOW_TIMEOUT_NS, m->config->interval_ns / 4 * 3));
+}
+
+/* Wall time until the window ends: at the next whole interval of the clock. */
+static uint64_t window_left_ns(const struct manager *m)
+{
+	uint64_t interval = m->config->interval_ns, left = interval - clock_now_ns(CLOCK_REALTIME) % interval;
+
+	return left < interval / WINDOW_SHORTEST_PART ? left + interval : left;
+}
+
+static int arm_window_timer(struct manager *m)
+{
+	int r = sd_event_source_set_time_relative(m->window_timer, window_left_ns(m) / 1000);
+
+	return r < 0 ? r : sd_event_source_set_enabled(m->window_timer, SD_EVENT_ONESHOT);
+}
+
+static int start_continuous(struct manager *m);
+
+/* Units that came up, executables that were replaced: the rules are looked at anew with each window. */
+static void follow_targets(struct manager *m)
+{
+	const struct config *c = m->config;
+	const struct target_spec spec = { c->pids, c->cgroups, c->units, c->comms, c->exes };
+	_cleanup_(target_set_freep) struct target_set *now = NULL;
+	_cleanup_free_ char *error = NULL;
+
+	if (target_spec_is_empty(&spec) || target_set_new(&spec, m->cgroups, true, &now, &error) < 0)
+		return;
+	if (!target_set_equal(now, m->targets))
+		(void)start_continuous(m);
+}
+
+static int on_window_timer(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+
+	(void)s;
+	(void)usec;
+	if (m->is_stopping)
+		return 0;
+	manager_flush(m);
+	follow_targets(m);
+	return arm_window_timer(m);
+}
+
+/* ---- sources ----------------------------------------------------------------------------------------------------- */
+
+static void stop_continuous(struct manager *m)
+{
+	struct continuous *k;
+
+	while ((k = LIST_FIRST(&m->continuous))) {
+		LIST_REMOVE(k, next);
+		manager_gather_closed(m, k->gather);
+		free(k);
+	}
+}
+
+static int start_source(struct manager *m, const struct source *source, const struct source_params *params)
+{
+	struct continuous *k;
+	int r;
+
+	k = calloc(1, sizeof(*k));
+	if (!k)
+		return log_err(-ENOMEM, "cannot start %s", source->name);
+	r = gather_new(&m->tools, source, params, &k->gather);
+	if (r >= 0)
+		r = gather_attach(k->gather);
+	if (r < 0) {
+		gather_free(k->gather);
+		free(k);
+		if (r == -EPERM || r == -EACCES)
+			return log_err(r, "cannot start %s; " NEEDS, source->name);
+		return log_err(r, "cannot start %s", source->name);
+	}
+	LIST_INSERT_HEAD(&m->continuous, k, next);
+	return 0;
+}
+
+/* 0: at least one source runs, or none has anybody to watch. */
+static int start_sources(struct manager *m)
+{
+	const struct source_params params = {
+		.frequency_hz = (uint32_t)m->config->frequency_hz,
+		.kernel_stacks = m->config->kernel_stacks,
+		.targets = &m->targets->targets,
+		.code = m->code,
+	};
+	int r, result = -EOPNOTSUPP;
+
+	for (size_t i = 0; i < m->config->sources.n; i++) {
+		const struct source *source = source_find(m->config->sources.items[i]);
+
+		if (!source)
+			continue; /* config.c refused it */
+		if (!features_has(source->needs)) {
+			log_notice("%s is left out: %s", source->name, features_reason(source->needs));
+			continue;
+		}
+		r = start_source(m, source, &params);
+		if (r >= 0)
+			result = 0;
+		else if (result < 0)
+			result = r;
+	}
+	return m->config->sources.n == 0 ? 0 : result;
+}
+
+static int start_continuous(struct manager *m)
+{
+	const struct config *c = m->config;
+	const struct target_spec spec = { c->pids, c->cgroups, c->units, c->comms, c->exes };
+	_cleanup_(target_set_freep) struct target_set *targets = NULL;
+	_cleanup_free_ char *error = NULL;
+	int r;
+
+	r = target_set_new(&spec, m->cgroups, true, &targets, &error);
+	if (r < 0)
+		return log_err(error ? 0 : r, "[Target]: %s", error ? error : "cannot be applied"), r;
+	stop_continuous(m);
+	target_set_free(m->targets);
+	m->targets = TAKE_PTR(targets);
+	if (m->targets->is_empty) {
+		log_notice("nothing that [Target] names is there yet; looking again with each window");
+		return 0;
+	}
+	return start_sources(m);
+}
+
+/* ---- timers ------------------------------------------------------------------------------------------------------ */
+
+static void drain(struct gather *g)
+{
+	for (unsigned i = 0; i < DRAINS_A_TURN; i++)
+		if (gather_drain(g) <= 0)
+			return;
+}
+
+static int on_drain_timer(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+	struct continuous *k;
+
+	(void)usec;
+	LIST_FOREACH (k, &m->continuous, next)
+		drain(k->gather);
+	record_drain(m);
+	(void)sd_event_source_set_time_relative(s, DRAIN_MS * 1000);
+	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+static int on_tick_timer(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+	struct continuous *k;
+
+	(void)usec;
+	LIST_FOREACH (k, &m->continuous, next)
+		source_tick(gather_instance(k->gather));
+	record_tick(m);
+	code_tick(m->code);
+	(void)sd_event_source_set_time_relative(s, TICK_MS * 1000);
+	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+static int add_timers(struct manager *m)
+{
+	int r;
+
+	r = sd_event_add_time_relative(
+	        m->event, &m->drain_timer, CLOCK_MONOTONIC, DRAIN_MS * 1000, 1, on_drain_timer, m);
+	if (r >= 0)
+		r = sd_event_add_time_relative(
+		        m->event, &m->tick_timer, CLOCK_MONOTONIC, TICK_MS * 1000, 0, on_tick_timer, m);
+	if (r >= 0 && !m->options.is_private)
+		r = sd_event_add_time_relative(
+		        m->event, &m->window_timer, CLOCK_MONOTONIC, window_left_ns(m) / 1000, 1, on_window_timer, m);
+	return r;
+}
+
+/* ---- reload and end ---------------------------------------------------------------------------------------------- */
+
+static bool is_source(const char *name)
+{
+	return source_find(name) != NULL;
+}
+
+static int load_config(const struct manager_options *options, struct config **ret, char **ret_error)
+{
+	const struct config_options config_options = { .is_source = is_source };
+
+	*ret_error = NULL;
+	if (!options->config_path)
+		return config_new(ret);
+	return config_load(options->config_path, options->config_must_exist, &config_options, ret, ret_error);
+}
+
+static struct symbols_config symbols_config(const struct manager *m)
+{
+	const struct config *c = m->config;
+
+	return (struct symbols_config){
+		.symbolizer = m->symbolizer,
+		.cache_dirfd = m->cache_dirfd,
+		.inlines = c->inlines,
+		.debug_directories = (const char *const *)c->debug_directories.items,
+		.n_debug_directories = c->debug_directories.n,
+		.cache_bytes = c->cache_bytes,
+	};
+}
+
+static bool profile_is_equal(const struct config *a, const struct config *b)
+{
+	return config_list_equal(&a->sources, &b->sources) && a->frequency_hz == b->frequency_hz &&
+	       a->kernel_stacks == b->kernel_stacks && config_list_equal(&a->pids, &b->pids) &&
+	       config_list_equal(&a->cgroups, &b->cgroups) && config_list_equal(&a->units, &b->units) &&
+	       config_list_equal(&a->comms, &b->comms) && config_list_equal(&a->exes, &b->exes);
+}
+
+static int open_store(const struct manager *m, const char *path, struct store **ret)
+{
+	const struct store_options options = { .path = path, .host = m->host };
+
+	return store_open(&options, ret);
+}
+
+/* The store of a new [Store] Path, opened before anything of the old configuration is given up. */
+static int reopen_store(struct manager *m, const struct config *fresh, struct store **ret, char **ret_error)
+{
+	int r;
+
+	if (m->options.store_path || strcmp(m->config->store_path, fresh->store_path) == 0)
+		return 0;
+	r = open_store(m, fresh->store_path, ret);
+	if (r < 0 && asprintf(ret_error, "[Store] Path=%s: %s", fresh->store_path, strerror(-r)) < 0)
+		*ret_error = NULL;
+	return r;
+}
+
+int manager_reload(struct manager *m, char **ret_error)
+{
+	_cleanup_(config_freep) struct config *fresh = NULL, *old = NULL;
+	_cleanup_(store_closep) struct store *store = NULL;
+	struct symbols_config symbols;
+	int r;
+
+	r = load_config(&m->options, &fresh, ret_error);
+	if (r < 0)
+		return r;
+	r = reopen_store(m, fresh, &store, ret_error);
+	if (r < 0)
+		return r;
+	/* What was gathered under the old configuration ends with it. */
+	manager_flush(m);
+	old = TAKE_PTR(m->config);
+	m->config = TAKE_PTR(fresh);
+	if (store) {
+		store_close(m->store);
+		m->store = TAKE_PTR(store);
+	}
+	symbols = symbols_config(m);
+	r = symbols_set(m->symbols, &symbols);
+	if (r >= 0 && !profile_is_equal(old, m->config))
+		r = start_continuous(m);
+	if (r >= 0 && m->window_timer)
+		r = arm_window_timer(m);
+	if (r < 0 && !*ret_error &&
+	        asprintf(ret_error, "the configuration is in force only in part: %s", strerror(-r)) < 0)
+		*ret_error = NULL;
+	return r;
+}
+
+static int on_reload_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata)
+{
+	struct manager *m = userdata;
+	_cleanup_free_ char *error = NULL;
+	int r;
+
+	(void)s;
+	(void)si;
+	(void)sd_notifyf(
+	        0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_now_ns(CLOCK_MONOTONIC) / 1000);
+	r = manager_reload(m, &error);
+	if (r < 0)
+		(void)log_err(error ? 0 : r, "%s; the configuration in force stays", error ? error : "cannot reload");
+	else
+		log_info("configuration reloaded");
+	(void)sd_notify(0, "READY=1");
+	return 0;
+}
+
+static void stop(struct manager *m)
+{
+	if (m->is_stopping)
+		return;
+	m->is_stopping = true;
+	(void)sd_notify(0, "STOPPING=1\nSTATUS=Writing the last window");
+	cut_all(m, STOP_TIMEOUT_NS);
+	stop_continuous(m);
+	record_stop(m, NULL);
+	manager_went_idle(m);
+}
+
+static int on_stop_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata)
+{
+	(void)s;
+	(void)si;
+	stop(userdata);
+	return 0;
+}
+
+static void on_private_client_closed(void *userdata)
+{
+	struct manager *m = userdata;
+
+	(void)sd_event_exit(m->event, 0);
+}
+
+/* ---- start ------------------------------------------------------------------------------------------------------- */
+
+static int make_directory(const char *path, mode_t mode, int *ret_fd)
+{
+	int r = dir_make(AT_FDCWD, path, mode), fd;
+
+	if (r < 0)
+		return r;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+/* A private daemon shares the service's cache where it may, so that a first recording is fast. */
+static int open_cache(struct manager *m)
+{
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	if (asprintf(&path, "%s/cache", manager_store_path(m)) < 0) {
+		path = NULL;
+		return log_err(-ENOMEM, "cannot start");
+	}
+	if (m->options.is_private && !m->options.store_path && access(path, W_OK) < 0) {
+		if (make_directory("/var/cache/emberd", 0700, &m->cache_dirfd) < 0)
+			m->cache_dirfd = -1; /* slower, not wrong */
+		return 0;
+	}
+	r = make_directory(path, 0700, &m->cache_dirfd);
+	return r < 0 ? log_err(r, "cannot use %s", path) : 0;
+}
+
+static int open_services(struct manager *m)
+{
+	const struct symbolizer_config symbolizer = {
+		.executable = m->options.symbolizer_path,
+		.idle_ns = SYMBOLIZER_IDLE_NS,
+		.timeout_ns = SYMBOLIZER_TIMEOUT_NS,
+		.memory_max = SYMBOLIZER_MEMORY_MAX,
+	};
+	struct code_config code = { .event = m->event, .cache_dirfd = m->cache_dirfd };
+	struct symbols_config symbols;
+	int r;
+
+	r = symbolizer_new(m->event, &symbolizer, &m->symbolizer);
+	if (r < 0)
+		return log_err(r, "cannot use the symbolizer %s", m->options.symbolizer_path);
+	code.symbolizer = m->symbolizer;
+	r = code_new(&code, &m->code);
+	if (r == -EPERM || r == -EACCES)
+		return log_err(r, "cannot load BPF programs; " NEEDS);
+	if (r < 0)
+		return log_err(r, "cannot make the unwinder's maps");
+	symbols = symbols_config(m);
+	r = symbols_new(&symbols, &m->symbols);
+	if (r < 0)
+		return log_err(r, "cannot use the symbol cache");
+	r = cgroups_new(NULL, &m->cgroups);
+	if (r < 0)
+		log_info("no cgroup v2 hierarchy here: samples carry no cgroup, unit or container");
+	m->accounting_fd = source_accounting_open();
+	return 0;
+}
+
+static int listen_control(struct manager *m)
+{
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	r = control_new(m->event, manager_methods, m, &m->control);
+	if (r < 0)
+		return log_err(r, "cannot make the control socket");
+	if (m->options.is_private) {
+		r = control_serve(m->control, m->options.control_fd, on_private_client_closed, m);
+		return r < 0 ? log_err(r, "cannot serve descriptor %d", m->options.control_fd) : 0;
+	}
+	r = dir_make(AT_FDCWD, m->options.runtime_path, 0755);
+	if (r >= 0 && asprintf(&path, "%s/control.sock", m->options.runtime_path) < 0) {
+		path = NULL;
+		r = -ENOMEM;
+	}
+	if (r >= 0)
+		r = control_listen(m->control, path);
+	if (r == -EADDRINUSE)
+		return log_err(0, "another emberd is running: it answers at %s", path), r;
+	return r < 0 ? log_err(r, "cannot listen in %s", m->options.runtime_path) : 0;
+}
+
+static int add_signals(struct manager *m)
+{
+	static const int stop_signals[] = { SIGTERM, SIGINT };
+	sigset_t mask;
+	int r = 0;
+
+	(void)sigemptyset(&mask);
+	(void)sigaddset(&mask, SIGTERM);
+	(void)sigaddset(&mask, SIGINT);
+	(void)sigaddset(&mask, SIGHUP);
+	(void)sigprocmask(SIG_BLOCK, &mask, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(stop_signals) && r >= 0; i++)
+		r = sd_event_add_signal(m->event, NULL, stop_signals[i], on_stop_signal, m);
+	if (r >= 0)
+		r = sd_event_add_signal(m->event, NULL, SIGHUP, on_reload_signal, m);
+	return r < 0 ? log_err(r, "cannot take signals") : 0;
+}
+
+static int start(struct manager *m)
+{
+	char interval[UNITS_TEXT_MAX];
+	int r;
+
+	r = add_timers(m);
+	if (r < 0)
+		return log_err(r, "cannot make timers");
+	if (m->options.is_private)
+		return 0;
+	r = open_store(m, manager_store_path(m), &m->store);
+	if (r < 0)
+		return log_err(r, "cannot use the store %s", manager_store_path(m));
+	r = start_continuous(m);
+	if (r < 0)
+		return r;
+	(void)code_preload(m->code);
+	log_info("profiling at %llu Hz, windows of %s below %s", (unsigned long long)m->config->frequency_hz,
+	        units_format_time(interval, m->config->interval_ns), manager_store_path(m));
+	return 0;
+}
+
+int manager_new(const struct manager_options *options, struct manager **ret)
+{
+	_cleanup_(manager_freep) struct manager *m = calloc(1, sizeof(*m));
+	_cleanup_free_ char *error = NULL;
+	int r;
+
+	assert(options && ret);
+
+	if (!m)
+		return log_err(-ENOMEM, "cannot start");
+	m->options = *options;
+	m->cache_dirfd = m->accounting_fd = -1;
+	m->start_ns = clock_now_ns(CLOCK_REALTIME);
+	if (gethostname(m->host, sizeof(m->host) - 1) < 0)
+		(void)snprintf(m->host, sizeof(m->host), "localhost");
+	r = load_config(options, &m->config, &error);
+	if (r < 0)
+		return log_err(error ? 0 : r, "%s", error ? error : "cannot read the configuration"), r;
+	r = sd_event_new(&m->event);
+	if (r < 0)
+		return log_err(r, "cannot make an event loop");
+	r = add_signals(m);
+	if (r >= 0)
+		r = listen_control(m); /* before anything costly: tells of a second daemon */
+	if (r >= 0)
+		r = open_cache(m);
+	if (r >= 0)
+		r = open_services(m);
+	if (r < 0)
+		return r;
+	m->tools = (struct gather_tools){
+		.assembly = { m->event, m->code, m->symbols, m->cgroups, m->host },
+		.cost_ns = cost_ns,
+		.userdata = m,
+	};
+	r = start(m);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(m);
+	return 0;
+}
+
+int manager_run(struct manager *m)
+{
+	int r;
+
+	(void)sd_event_set_watchdog(m->event, true);
+	features_done();
+	(void)malloc_trim(0);
+	(void)sd_notifyf(0, "READY=1\nSTATUS=Profiling at %llu Hz", (unsigned long long)m->config->frequency_hz);
+	r = sd_event_loop(m->event);
+	return r < 0 ? log_err(r, "the event loop failed") : r;
+}
+
+struct manager *manager_free(struct manager *m)
+{
+	struct pending *n;
+
+	if (!m)
+		return NULL;
+	m->control = control_free(m->control); /* recordings whose client is gone end */
+	while ((n = LIST_FIRST(&m->pending)))
+		assembly_hurry(n->assembly);
+	stop_continuous(m);
+	m->symbolizer = symbolizer_free(m->symbolizer); /* completes what is under way */
+	m->symbols = symbols_free(m->symbols);
+	m->code = code_free(m->code);
+	cgroups_free(m->cgroups);
+	store_close(m->store);
+	target_set_free(m->targets);
+	config_free(m->config);
+	sd_event_source_disable_unref(m->drain_timer);
+	sd_event_source_disable_unref(m->tick_timer);
+	sd_event_source_disable_unref(m->window_timer);
+	sd_event_unref(m->event);
+	close_fd(m->cache_dirfd);
+	close_fd(m->accounting_fd);
+	free(m);
+	return NULL;
+}
