@@ -71,7 +71,7 @@ static int read_labels(struct reader *r, struct cursor c, uint32_t *ret_set)
 	int e;
 
 	while (cursor_field(&c, &f) > 0) {
-		bool drop;
+		bool drop = false;
 
 		if (f.number != SAMPLE_LABEL)
 			continue;
