@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "base/intern.h"
+#include "daemon/keeper.h"
 
 #define HASH_NONFATAL_OOM 1
 #define HASH_FUNCTION(key, size, value) ((value) = (unsigned)XXH3_64bits((key), (size)))
@@ -18,16 +18,6 @@
 #define PAGE_BYTES (1ull << MEMORY_PAGE_SHIFT)
 #define PAGEMAP_PRESENT (1ull << 63) /* Documentation/admin-guide/mm/pagemap.rst */
 #define NO_STACK UINT32_MAX
-
-/* What a stack is interned as; the frames follow. Names and numbers of the process stand in it, so that a sample can be
- * told again in every window when the process is gone from nowhere else. */
-struct toucher {
-	uint64_t process_start_ns, cgroup_id;
-	const char *truncated;
-	uint32_t pid, tid, exe, n_user;
-	char comm[SAMPLE_COMM_MAX], thread[SAMPLE_COMM_MAX];
-	struct user_frame user[];
-};
 
 struct owner {
 	uint32_t stack; /* NO_STACK: came in with a neighbour */
@@ -49,7 +39,7 @@ struct block {
 
 struct resident {
 	struct resident_limits limits;
-	struct intern *stacks;
+	struct keeper *stacks;
 	struct block *blocks;
 	uint64_t dropped;
 };
@@ -66,7 +56,7 @@ int resident_new(const struct resident_limits *limits, struct resident **ret)
 	if (!r)
 		return -ENOMEM;
 	r->limits = *limits;
-	error = intern_new(limits->stacks, limits->stack_bytes, &r->stacks);
+	error = keeper_new(limits->stacks, limits->stack_bytes, &r->stacks);
 	if (error < 0)
 		return error;
 	*ret = TAKE_PTR(r);
@@ -87,31 +77,9 @@ struct resident *resident_free(struct resident *r)
 		return NULL;
 	HASH_ITER(hh, r->blocks, b, next)
 		forget(r, b);
-	(void)intern_free(r->stacks);
+	(void)keeper_free(r->stacks);
 	free(r);
 	return NULL;
-}
-
-static int put_stack(struct resident *r, const struct sample *s, uint32_t *ret)
-{
-	size_t frames_bytes = s->n_user * sizeof(*s->user), size = sizeof(struct toucher) + frames_bytes;
-	_cleanup_free_ struct toucher *t = calloc(1, size);
-	int error;
-
-	if (!t)
-		return -ENOMEM;
-	t->process_start_ns = s->process_start_ns;
-	t->cgroup_id = s->cgroup_id;
-	t->truncated = s->truncated;
-	t->pid = s->pid;
-	t->tid = s->tid;
-	t->exe = s->exe;
-	t->n_user = (uint32_t)s->n_user;
-	memcpy(t->comm, s->comm, sizeof(t->comm));
-	memcpy(t->thread, s->thread, sizeof(t->thread));
-	memcpy(t->user, s->user, frames_bytes);
-	error = intern_put(r->stacks, t, size, ret);
-	return error < 0 ? error : 0;
 }
 
 static void set_owner(struct block *b, int page, struct owner owner)
@@ -177,7 +145,7 @@ int resident_touch(struct resident *r, const struct sample *s, uint64_t address,
 	assert(r);
 	assert(s);
 
-	error = put_stack(r, s, &owner.stack);
+	error = keeper_put(r->stacks, s, &owner.stack);
 	if (error >= 0)
 		error = touch_blocks(r, s, address, owner, region);
 	if (error < 0)
@@ -188,22 +156,14 @@ int resident_touch(struct resident *r, const struct sample *s, uint64_t address,
 /* The child's samples are its own: the parent's stack under another process. */
 static int copy_owner(struct resident *r, const struct block_key *child, struct owner *o)
 {
-	_cleanup_free_ struct toucher *t = NULL;
-	const struct toucher *old;
-	size_t size;
-	int error;
+	struct sample s;
 
 	if (o->stack == NO_STACK)
 		return 0;
-	old = intern_get(r->stacks, o->stack, &size);
-	t = malloc(size);
-	if (!t)
-		return -ENOMEM;
-	memcpy(t, old, size);
-	t->pid = t->tid = child->pid;
-	t->process_start_ns = child->start_ns;
-	error = intern_put(r->stacks, t, size, &o->stack);
-	return error < 0 ? error : 0;
+	keeper_get(r->stacks, o->stack, &s);
+	s.pid = s.tid = child->pid;
+	s.process_start_ns = child->start_ns;
+	return keeper_put(r->stacks, &s, &o->stack);
 }
 
 static int copy_block(struct resident *r, const struct block *from, uint32_t child, uint64_t child_start_ns)
@@ -347,27 +307,19 @@ static void count_blocks(struct resident *r, int proc_dirfd, uint64_t *bytes)
 	}
 }
 
-static int move_owner(struct owner *o, const struct intern *from, struct intern *to)
+static int move_owner(struct owner *o, const struct keeper *from, struct keeper *to)
 {
-	const void *key;
-	size_t size;
-	int error;
-
-	if (o->stack == NO_STACK)
-		return 0;
-	key = intern_get(from, o->stack, &size);
-	error = intern_put(to, key, size, &o->stack);
-	return error < 0 ? error : 0;
+	return o->stack == NO_STACK ? 0 : keeper_copy(to, from, o->stack, &o->stack);
 }
 
 /* Stacks that hold nothing any more leave the table: those that are left move to a new one, which is never larger. */
 static int drop_unused_stacks(struct resident *r)
 {
-	_cleanup_(intern_freep) struct intern *kept = NULL;
+	_cleanup_(keeper_freep) struct keeper *kept = NULL;
 	struct block *b, *next;
 	int error;
 
-	error = intern_new(r->limits.stacks, r->limits.stack_bytes, &kept);
+	error = keeper_new(r->limits.stacks, r->limits.stack_bytes, &kept);
 	if (error < 0)
 		return error;
 	HASH_ITER(hh, r->blocks, b, next) {
@@ -384,31 +336,20 @@ static int drop_unused_stacks(struct resident *r)
 			break;
 		}
 	}
-	(void)intern_free(r->stacks);
+	(void)keeper_free(r->stacks);
 	r->stacks = TAKE_PTR(kept);
 	return error;
 }
 
 static void tell(struct resident *r, const uint64_t *bytes, resident_each_t each, void *userdata)
 {
-	for (uint32_t i = 0; i < intern_count(r->stacks); i++) {
-		const struct toucher *t = intern_get(r->stacks, i, NULL);
-		struct sample s = {
-			.time_ns = clock_now_ns(CLOCK_REALTIME),
-			.pid = t->pid,
-			.tid = t->tid,
-			.process_start_ns = t->process_start_ns,
-			.cgroup_id = t->cgroup_id,
-			.exe = t->exe,
-			.user = t->user,
-			.n_user = t->n_user,
-			.truncated = t->truncated,
-		};
+	for (uint32_t i = 0; i < keeper_count(r->stacks); i++) {
+		struct sample s;
 
 		if (bytes[i] == 0)
 			continue;
-		memcpy(s.comm, t->comm, sizeof(s.comm));
-		memcpy(s.thread, t->thread, sizeof(s.thread));
+		keeper_get(r->stacks, i, &s);
+		s.time_ns = clock_now_ns(CLOCK_REALTIME);
 		each(userdata, &s, bytes[i]);
 	}
 }
@@ -421,7 +362,7 @@ int resident_report(struct resident *r, int proc_dirfd, resident_each_t each, vo
 	assert(r);
 	assert(each);
 
-	bytes = calloc(MAX(intern_count(r->stacks), 1u), sizeof(*bytes));
+	bytes = calloc(MAX(keeper_count(r->stacks), 1u), sizeof(*bytes));
 	if (!bytes)
 		return -ENOMEM;
 	count_blocks(r, proc_dirfd, bytes);
@@ -434,8 +375,8 @@ void resident_stats(const struct resident *r, struct resident_stats *ret)
 {
 	*ret = (struct resident_stats){
 		.blocks = HASH_COUNT(r->blocks),
-		.stacks = intern_count(r->stacks),
-		.bytes = intern_bytes(r->stacks) + HASH_COUNT(r->blocks) * sizeof(struct block),
+		.stacks = keeper_count(r->stacks),
+		.bytes = keeper_bytes(r->stacks) + HASH_COUNT(r->blocks) * sizeof(struct block),
 		.dropped = r->dropped,
 	};
 }

@@ -1,0 +1,251 @@
+#include "daemon/heap_objects.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/clock.h"
+#include "daemon/keeper.h"
+
+#define HASH_NONFATAL_OOM 1
+#define HASH_FUNCTION(key, size, value) ((value) = (unsigned)XXH3_64bits((key), (size)))
+#include <uthash.h>
+
+struct object {
+	uint64_t id, address; /* address 0: its call has not returned */
+	double size_bytes, weight;
+	uint32_t pid, stack;
+	int is_told; /* as allocated */
+	int is_freed; /* before it was told */
+	UT_hash_handle hh;
+};
+
+/* Sums of one stack during a report. */
+struct sums {
+	double alloc_objects, alloc_bytes, inuse_objects, inuse_bytes;
+};
+
+struct heap_objects {
+	struct heap_objects_limits limits;
+	struct keeper *stacks;
+	struct object *objects;
+	struct sums carry; /* fractions that were not told yet */
+	uint64_t dropped;
+};
+
+int heap_objects_new(const struct heap_objects_limits *limits, struct heap_objects **ret)
+{
+	_cleanup_(heap_objects_freep) struct heap_objects *h = NULL;
+	int r;
+
+	assert(ret);
+
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return -ENOMEM;
+	h->limits = *limits;
+	r = keeper_new(limits->stacks, limits->stack_bytes, &h->stacks);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(h);
+	return 0;
+}
+
+static void forget(struct heap_objects *h, struct object *o)
+{
+	HASH_DEL(h->objects, o);
+	free(o);
+}
+
+struct heap_objects *heap_objects_free(struct heap_objects *h)
+{
+	struct object *o, *next;
+
+	if (!h)
+		return NULL;
+	HASH_ITER(hh, h->objects, o, next)
+		forget(h, o);
+	(void)keeper_free(h->stacks);
+	free(h);
+	return NULL;
+}
+
+double heap_objects_weight(uint64_t size_bytes, uint64_t interval)
+{
+	if (interval == 0)
+		return 1;
+	return -1 / expm1(-(double)MAX(size_bytes, (uint64_t)1) / (double)interval);
+}
+
+static int add(struct heap_objects *h, uint64_t id, const struct sample *s, uint64_t size_bytes, double weight)
+{
+	_cleanup_free_ struct object *o = NULL;
+	uint32_t stack;
+	int r;
+
+	if (HASH_COUNT(h->objects) >= h->limits.objects)
+		return -ENOSPC;
+	r = keeper_put(h->stacks, s, &stack);
+	if (r < 0)
+		return r;
+	o = malloc(sizeof(*o));
+	if (!o)
+		return -ENOMEM;
+	*o = (struct object){
+		.id = id, .size_bytes = (double)size_bytes, .weight = weight, .pid = s->pid, .stack = stack
+	};
+	HASH_ADD(hh, h->objects, id, sizeof(o->id), o);
+	if (!o->hh.tbl)
+		return -ENOMEM;
+	(void)TAKE_PTR(o);
+	return 0;
+}
+
+int heap_objects_add(struct heap_objects *h, uint64_t id, const struct sample *s, uint64_t size_bytes, double weight)
+{
+	int r = add(h, id, s, size_bytes, weight);
+
+	if (r < 0)
+		h->dropped++;
+	return r;
+}
+
+static struct object *find(struct heap_objects *h, uint64_t id)
+{
+	struct object *o;
+
+	HASH_FIND(hh, h->objects, &id, sizeof(id), o);
+	return o;
+}
+
+void heap_objects_hold(struct heap_objects *h, uint64_t id, uint64_t address)
+{
+	struct object *o = find(h, id);
+
+	if (o)
+		o->address = address;
+}
+
+/* What was not told as allocated yet stays until it is. */
+static void end(struct heap_objects *h, struct object *o)
+{
+	if (o->is_told)
+		forget(h, o);
+	else
+		o->is_freed = 1;
+}
+
+void heap_objects_release(struct heap_objects *h, uint64_t id)
+{
+	struct object *o = find(h, id);
+
+	if (o)
+		end(h, o);
+}
+
+void heap_objects_forget(struct heap_objects *h, uint32_t pid, heap_objects_address_t each, void *userdata)
+{
+	struct object *o, *next;
+
+	HASH_ITER(hh, h->objects, o, next) {
+		if (o->pid != pid)
+			continue;
+		if (o->address && !o->is_freed && each)
+			each(userdata, pid, o->address);
+		end(h, o);
+	}
+}
+
+static void sum_up(struct heap_objects *h, uint32_t pid, double scale, double inuse_scale, struct sums *sums)
+{
+	struct object *o, *next;
+
+	HASH_ITER(hh, h->objects, o, next) {
+		struct sums *s = &sums[o->stack];
+
+		if (pid != 0 && o->pid != pid)
+			continue;
+		if (!o->is_told) {
+			s->alloc_objects += o->weight * scale;
+			s->alloc_bytes += o->weight * o->size_bytes * scale;
+			o->is_told = 1;
+		}
+		if (o->address && !o->is_freed) {
+			s->inuse_objects += o->weight * inuse_scale;
+			s->inuse_bytes += o->weight * o->size_bytes * inuse_scale;
+		}
+		if (o->is_freed)
+			forget(h, o);
+	}
+}
+
+static int64_t whole(double value, double *carry)
+{
+	double sum = value + *carry, rounded = rint(sum);
+
+	*carry = sum - rounded;
+	return (int64_t)rounded;
+}
+
+void heap_objects_report(struct heap_objects *h, uint32_t pid, double scale, double inuse_scale, heap_objects_each_t each,
+	void *userdata)
+{
+	uint32_t n = keeper_count(h->stacks);
+	_cleanup_free_ struct sums *sums = calloc(MAX(n, 1u), sizeof(*sums));
+
+	if (!sums) { /* nothing is told now, nor lost: it waits for the next report */
+		return;
+	}
+	sum_up(h, pid, scale, inuse_scale, sums);
+	for (uint32_t i = 0; i < n; i++) {
+		struct heap_objects_values values;
+		struct sample s;
+
+		if (sums[i].alloc_bytes == 0 && sums[i].inuse_bytes == 0 && sums[i].alloc_objects == 0)
+			continue;
+		values = (struct heap_objects_values){
+			.alloc_objects = whole(sums[i].alloc_objects, &h->carry.alloc_objects),
+			.alloc_bytes = whole(sums[i].alloc_bytes, &h->carry.alloc_bytes),
+			.inuse_objects = whole(sums[i].inuse_objects, &h->carry.inuse_objects),
+			.inuse_bytes = whole(sums[i].inuse_bytes, &h->carry.inuse_bytes),
+		};
+		keeper_get(h->stacks, i, &s);
+		s.time_ns = clock_now_ns(CLOCK_REALTIME);
+		each(userdata, &s, &values);
+	}
+}
+
+int heap_objects_compact(struct heap_objects *h)
+{
+	_cleanup_(keeper_freep) struct keeper *kept = NULL;
+	struct object *o, *next;
+	int r;
+
+	r = keeper_new(h->limits.stacks, h->limits.stack_bytes, &kept);
+	if (r < 0)
+		return r;
+	HASH_ITER(hh, h->objects, o, next) {
+		if (keeper_copy(kept, h->stacks, o->stack, &o->stack) >= 0)
+			continue;
+		h->dropped++;
+		forget(h, o);
+	}
+	(void)keeper_free(h->stacks);
+	h->stacks = TAKE_PTR(kept);
+	return 0;
+}
+
+void heap_objects_stats(const struct heap_objects *h, struct heap_objects_stats *ret)
+{
+	const struct object *o;
+
+	*ret = (struct heap_objects_stats){
+		.objects = HASH_COUNT(h->objects),
+		.stacks = keeper_count(h->stacks),
+		.bytes = keeper_bytes(h->stacks) + HASH_COUNT(h->objects) * sizeof(struct object),
+		.dropped = h->dropped,
+	};
+	for (o = h->objects; o; o = o->hh.next)
+		ret->in_use += o->address != 0 && !o->is_freed;
+}

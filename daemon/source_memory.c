@@ -1,0 +1,233 @@
+/* memory: who touched the memory that a process now holds. The faults come from bpf/memory.bpf.c, what is left of them
+ * at a window's end from daemon/resident.c; here they meet, and the rate is kept within bounds. */
+#include <assert.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "daemon/accounting.h"
+#include "daemon/resident.h"
+#include "daemon/sources.h"
+#include "memory.skel.h"
+
+#define RING_BYTES (256u << 10)
+
+/* A sample costs about 10 us: at 200 a second 0.2 % of a core. */
+#define SAMPLES_PER_SECOND_MAX 200
+#define SAMPLES_PER_SECOND_LOW 20
+#define CALM_SECONDS 60 /* of few samples, before more is watched again */
+
+struct memory {
+	struct memory_bpf *skel;
+	struct bpf_link **event_links; /* one a CPU, where there is no tracepoint */
+	size_t n_event_links;
+	struct resident *resident;
+	int proc_fd;
+	uint64_t hold; /* files of the stacks that still hold memory */
+	uint64_t samples, samples_at_tick;
+	unsigned calm_seconds;
+};
+
+static unsigned huge_page_policy(void)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (file_read_all(AT_FDCWD, "/sys/kernel/mm/transparent_hugepage/enabled", 256, &text, NULL) < 0 ||
+		strstr(text, "[never]"))
+		return 0;
+	return strstr(text, "[madvise]") ? 1 : 2;
+}
+
+static void memory_close(struct source_instance *i)
+{
+	struct memory *m = i->implementation;
+
+	if (!m)
+		return;
+	for (size_t k = 0; k < m->n_event_links; k++)
+		(void)bpf_link__destroy(m->event_links[k]);
+	free(m->event_links);
+	memory_bpf__destroy(m->skel);
+	(void)resident_free(m->resident);
+	if (m->hold)
+		code_release(i->params.code, m->hold);
+	(void)close_fd(m->proc_fd);
+	free(m);
+	i->implementation = NULL;
+}
+
+static int memory_load(struct source_instance *i, struct memory *m)
+{
+	bool tracepoint = features_has(FEATURE_PAGE_FAULT_TRACEPOINT);
+
+	m->skel = memory_bpf__open();
+	if (!m->skel)
+		return -errno;
+	m->skel->rodata->huge_pages = huge_page_policy();
+	(void)bpf_program__set_autoload(m->skel->progs.memory_fault_user, tracepoint);
+	(void)bpf_program__set_autoload(m->skel->progs.memory_fault_kernel, tracepoint);
+	(void)bpf_program__set_autoload(m->skel->progs.memory_fault_event, !tracepoint);
+	return source_load(i, m->skel->obj);
+}
+
+static int memory_open(struct source_instance *i)
+{
+	struct memory *m = calloc(1, sizeof(*m));
+	int r;
+
+	if (!m)
+		return -ENOMEM;
+	i->implementation = m; /* memory_close has it from here on */
+	if (i->params.ring_bytes == 0)
+		i->params.ring_bytes = RING_BYTES;
+	m->proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->proc_fd < 0)
+		return -errno;
+	r = resident_new(&RESIDENT_LIMITS_DEFAULT, &m->resident);
+	if (r < 0)
+		return r;
+	m->hold = code_hold(i->params.code);
+	r = memory_load(i, m);
+	if (r < 0)
+		return r;
+	i->period = 1ull << (MEMORY_BLOCK_SHIFT + MEMORY_SHIFT_MIN);
+	return 0;
+}
+
+static int attach_event(struct memory *m, int cpu)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = PERF_TYPE_SOFTWARE,
+		.config = PERF_COUNT_SW_PAGE_FAULTS,
+		.sample_period = 1,
+	};
+	_cleanup_close_ int fd = accounting_perf_event_open(&attr, cpu);
+	struct bpf_link *link;
+
+	if (fd < 0)
+		return fd;
+	link = bpf_program__attach_perf_event(m->skel->progs.memory_fault_event, fd);
+	if (!link)
+		return -errno;
+	(void)TAKE_FD(fd); /* the link closes it */
+	m->event_links[m->n_event_links++] = link;
+	return 0;
+}
+
+static int attach_events(struct memory *m)
+{
+	int cpus = libbpf_num_possible_cpus(), r = -ENODEV;
+
+	if (cpus < 0)
+		return cpus;
+	m->event_links = calloc((size_t)cpus, sizeof(struct bpf_link *));
+	if (!m->event_links)
+		return -ENOMEM;
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		r = attach_event(m, cpu);
+		if (r < 0 && r != -ENODEV) /* that one is offline */
+			return r;
+	}
+	return m->n_event_links ? 0 : r;
+}
+
+static int memory_attach(struct source_instance *i)
+{
+	struct memory *m = i->implementation;
+	int r;
+
+	r = memory_bpf__attach(m->skel); /* perf_event programs are left out by libbpf */
+	if (r < 0)
+		return r;
+	return features_has(FEATURE_PAGE_FAULT_TRACEPOINT) ? 0 : attach_events(m);
+}
+
+/* A fault: one of a fraction, so it stands for as many as are not watched. What it holds is told at the window's end. */
+static void memory_values(struct source_instance *i, const struct sample_record *r, struct sample *s)
+{
+	struct memory *m = i->implementation;
+	unsigned shift = MEMORY_VALUE_SHIFT(r->value);
+	int region = MEMORY_VALUE_REGION(r->value);
+
+	s->n_kernel = 0;
+	s->values[0] = region ? 1 : (int64_t)1 << MIN(shift, (unsigned)MEMORY_SHIFT_MAX);
+	s->values[1] = 0;
+	m->samples++;
+	if (resident_touch(m->resident, s, MEMORY_VALUE_ADDRESS(r->value), shift, region) == -ENOSPC)
+		m->samples += SAMPLES_PER_SECOND_MAX; /* too much is watched: the next tick sees to it */
+}
+
+static int memory_record(struct source_instance *i, const void *record, size_t size)
+{
+	const struct fork_record *r = record;
+	struct memory *m = i->implementation;
+
+	if (size < sizeof(*r) || r->header.kind != RECORD_FORK)
+		return -EBADMSG;
+	(void)resident_fork(m->resident, r->parent, r->child, r->child_start_ns);
+	return 0;
+}
+
+static void deliver(void *userdata, struct sample *s, uint64_t bytes)
+{
+	struct source_instance *i = userdata;
+
+	s->values[0] = 0;
+	s->values[1] = (int64_t)bytes;
+	i->sample(i->userdata, i, s);
+}
+
+static int memory_flush(struct source_instance *i)
+{
+	struct memory *m = i->implementation;
+	int r = resident_report(m->resident, m->proc_fd, deliver, i);
+
+	return r < 0 ? r : 0;
+}
+
+static void set_shift(struct source_instance *i, unsigned shift)
+{
+	struct memory *m = i->implementation;
+
+	m->skel->bss->block_shift = shift;
+	resident_coarsen(m->resident, shift);
+	i->period = 1ull << (MEMORY_BLOCK_SHIFT + shift);
+}
+
+/* Watches less where faults are many or the table is full, more again after a calm while. */
+static void memory_tick(struct source_instance *i)
+{
+	struct memory *m = i->implementation;
+	uint64_t samples = m->samples - m->samples_at_tick;
+	unsigned shift = m->skel->bss->block_shift;
+	struct resident_stats stats;
+
+	m->samples_at_tick = m->samples;
+	resident_stats(m->resident, &stats);
+	m->calm_seconds = samples < SAMPLES_PER_SECOND_LOW ? m->calm_seconds + 1 : 0;
+	if (samples > SAMPLES_PER_SECOND_MAX && shift < MEMORY_SHIFT_MAX) {
+		set_shift(i, shift + 1);
+	} else if (m->calm_seconds >= CALM_SECONDS && shift > MEMORY_SHIFT_MIN &&
+		   stats.blocks < RESIDENT_LIMITS_DEFAULT.blocks / 4) {
+		m->calm_seconds = 0;
+		m->skel->bss->block_shift = shift - 1; /* what is held keeps its weight */
+		i->period = 1ull << (MEMORY_BLOCK_SHIFT + shift - 1);
+	}
+}
+
+const struct source memory_source = {
+	.name = "memory",
+	.types = { { "faults", "count" }, { "resident", "bytes" } },
+	.period_type = { "space", "bytes" },
+	.needs = FEATURE_BPF,
+	.open = memory_open,
+	.attach = memory_attach,
+	.record = memory_record,
+	.values = memory_values,
+	.flush = memory_flush,
+	.tick = memory_tick,
+	.close = memory_close,
+};

@@ -1,0 +1,141 @@
+#include "tests/unit/unit.h"
+#include "daemon/heap_objects.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const struct user_frame frame_a = { .file = 20, .offset = 0x100 }, frame_b = { .file = 20, .offset = 0x200 };
+
+static struct sample sample_of(const struct user_frame *frame)
+{
+	return (struct sample){ .pid = 7, .tid = 7, .comm = "unit", .thread = "unit", .user = frame, .n_user = 1 };
+}
+
+struct told {
+	struct heap_objects_values a, b;
+	int n;
+};
+
+static void tell(void *userdata, struct sample *s, const struct heap_objects_values *v)
+{
+	struct told *t = userdata;
+	struct heap_objects_values *to = s->user[0].offset == frame_a.offset ? &t->a : &t->b;
+
+	to->alloc_objects += v->alloc_objects;
+	to->alloc_bytes += v->alloc_bytes;
+	to->inuse_objects += v->inuse_objects;
+	to->inuse_bytes += v->inuse_bytes;
+	t->n++;
+}
+
+static struct told report(struct heap_objects *h, double scale)
+{
+	struct told t = { 0 };
+
+	heap_objects_report(h, 0, scale, 1, tell, &t);
+	return t;
+}
+
+/* The formula, run as the BPF program would: bytes counted down, an exponential draw after each sample. */
+static void estimates_are_unbiased(void **state)
+{
+	static const uint64_t sizes[] = { 16, 512, 4096, 100000, 2000000 };
+	const uint64_t interval = 512 << 10;
+	uint64_t id = 0;
+	double total = 0, expected = 0;
+
+	(void)state;
+	srand48(1);
+	for (int run = 0; run < 30; run++) {
+		_cleanup_(heap_objects_freep) struct heap_objects *h = NULL;
+		struct sample s = sample_of(&frame_a);
+		double left = -log(1 - drand48()) * (double)interval;
+		struct told t;
+
+		assert_int_equal(heap_objects_new(&HEAP_OBJECTS_LIMITS_DEFAULT, &h), 0);
+		for (int i = 0; i < 20000; i++) {
+			uint64_t size = sizes[lrand48() % 5];
+
+			expected += (double)size;
+			left -= (double)size;
+			if (left > 0)
+				continue;
+			left = -log(1 - drand48()) * (double)interval;
+			(void)heap_objects_add(h, ++id, &s, size, heap_objects_weight(size, interval));
+		}
+		t = report(h, 1);
+		total += (double)t.a.alloc_bytes;
+	}
+	assert_true(fabs(total / expected - 1) < 0.01);
+}
+
+static void allocated_is_told_once_and_used_until_freed(void **state)
+{
+	_cleanup_(heap_objects_freep) struct heap_objects *h = NULL;
+	struct sample a = sample_of(&frame_a), b = sample_of(&frame_b);
+	struct told t;
+
+	(void)state;
+	assert_int_equal(heap_objects_new(&HEAP_OBJECTS_LIMITS_DEFAULT, &h), 0);
+	assert_int_equal(heap_objects_add(h, 1, &a, 100, 2), 0);
+	assert_int_equal(heap_objects_add(h, 2, &b, 10, 1), 0);
+	assert_int_equal(heap_objects_add(h, 3, &b, 10, 1), 0);
+	heap_objects_hold(h, 1, 0x1000);
+	heap_objects_hold(h, 2, 0x2000);
+	heap_objects_hold(h, 3, 0x3000);
+	heap_objects_release(h, 3); /* at once: still allocated */
+	t = report(h, 1);
+	assert_int_equal(t.a.alloc_bytes, 200);
+	assert_int_equal(t.a.inuse_objects, 2);
+	assert_int_equal(t.b.alloc_bytes, 20);
+	assert_int_equal(t.b.inuse_bytes, 10);
+	assert_int_equal(heap_objects_compact(h), 0);
+	heap_objects_release(h, 1);
+	t = report(h, 1);
+	assert_int_equal(t.a.alloc_bytes + t.a.inuse_bytes + t.b.alloc_bytes, 0);
+	assert_int_equal(t.b.inuse_bytes, 10);
+	heap_objects_forget(h, 7, NULL, NULL);
+	assert_int_equal(report(h, 1).n, 0);
+}
+
+static void fractions_are_carried(void **state)
+{
+	_cleanup_(heap_objects_freep) struct heap_objects *h = NULL;
+	struct sample a = sample_of(&frame_a);
+	int64_t objects = 0;
+
+	(void)state;
+	assert_int_equal(heap_objects_new(&HEAP_OBJECTS_LIMITS_DEFAULT, &h), 0);
+	for (uint64_t i = 1; i <= 100; i++) {
+		assert_int_equal(heap_objects_add(h, i, &a, 1 << 20, 1.3), 0);
+		objects += report(h, 1).a.alloc_objects;
+	}
+	assert_int_equal(objects, 130);
+}
+
+static void limits_are_counted(void **state)
+{
+	_cleanup_(heap_objects_freep) struct heap_objects *h = NULL;
+	struct heap_objects_limits limits = { .objects = 2, .stacks = 1, .stack_bytes = 1000 };
+	struct sample a = sample_of(&frame_a), b = sample_of(&frame_b);
+	struct heap_objects_stats stats;
+
+	(void)state;
+	assert_int_equal(heap_objects_new(&limits, &h), 0);
+	assert_int_equal(heap_objects_add(h, 1, &a, 1, 1), 0);
+	assert_int_equal(heap_objects_add(h, 2, &b, 1, 1), -ENOSPC);
+	assert_int_equal(heap_objects_add(h, 3, &a, 1, 1), 0);
+	assert_int_equal(heap_objects_add(h, 4, &a, 1, 1), -ENOSPC);
+	heap_objects_stats(h, &stats);
+	assert_int_equal(stats.dropped, 2);
+	assert_int_equal(stats.objects, 2);
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(estimates_are_unbiased),
+	cmocka_unit_test(allocated_is_told_once_and_used_until_freed),
+	cmocka_unit_test(fractions_are_carried),
+	cmocka_unit_test(limits_are_counted),
+};
+
+UNIT_MAIN(tests)
