@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 
+#define DAY_NS (86400 * 1000000000ll)
 #define SCHEMA_TEXT(s) #s
 #define SCHEMA_NUMBER(n) SCHEMA_TEXT(n)
 
@@ -495,16 +496,14 @@ static int64_t clamp(uint64_t n)
 	return n > INT64_MAX ? INT64_MAX : (int64_t)n;
 }
 
-/* Merged files count where their middle lies in the range, or where they hold all of it; see store/query.h. */
+/* Merged files count where their middle lies in the range, or where they hold all of it; see store/plan.h. */
 static const char select_rows[] =
         "SELECT id, path, type, host, totals, level, sealed, start_ns, end_ns, added_ns, bytes, raw_bytes, samples, "
         "labels"
-        " FROM file WHERE (?1 IS NULL OR type = ?1) AND (?2 IS NULL OR host = ?2)"
-        " AND (?3 = 0 OR (start_ns < ?5 AND start_ns >= ?4 - 86400000000000 AND CASE level WHEN 0 THEN start_ns >= ?4 "
-        "ELSE"
+        " FROM file WHERE start_ns >= ?1 AND start_ns < ?2 AND (?3 = 0 OR CASE level WHEN 0 THEN start_ns >= ?4 ELSE"
         "  (start_ns + (end_ns - start_ns) / 2 >= ?4 AND start_ns + (end_ns - start_ns) / 2 < ?5)"
-        "  OR (start_ns <= ?4 AND end_ns >= ?5) END))"
-        " AND (?6 = 0 OR level < ?6) AND (?7 = 0 OR sealed < ?7) AND id > ?8 ";
+        "  OR (start_ns <= ?4 AND end_ns >= ?5) END)"
+        " AND (?6 = 0 OR level < ?6) AND (?7 = 0 OR sealed < ?7) AND id > ?8 AND (?10 IS NULL OR host = ?10)";
 
 static void read_row(sqlite3_stmt *s, struct index_row *ret)
 {
@@ -550,28 +549,47 @@ static int each_row(sqlite3_stmt *s, int (*f)(void *, const struct index_row *),
 	return error_of(code);
 }
 
+/* Where a start may lie at all: a merged file begins a day before its end at most. */
+static void bound_starts(sqlite3_stmt *s, const struct index_where *w)
+{
+	int64_t first = INT64_MIN, last = INT64_MAX;
+
+	if (w->has_range) {
+		first = w->from_ns > INT64_MIN + DAY_NS ? w->from_ns - DAY_NS : INT64_MIN;
+		last = w->to_ns;
+	}
+	if (w->has_slot) {
+		first = MAX(first, w->slot_from_ns);
+		last = MIN(last, w->slot_to_ns);
+	}
+	(void)sqlite3_bind_int64(s, 1, first);
+	(void)sqlite3_bind_int64(s, 2, last);
+	(void)sqlite3_bind_int(s, 3, w->has_range);
+	(void)sqlite3_bind_int64(s, 4, w->from_ns);
+	(void)sqlite3_bind_int64(s, 5, w->to_ns);
+}
+
 int index_each(struct index *x, const struct index_where *w, int (*f)(void *, const struct index_row *), void *data)
 {
 	_cleanup_statement_ sqlite3_stmt *s = NULL;
 	char sql[sizeof(select_rows) + 100];
 	int code;
 
-	(void)snprintf(sql, sizeof(sql), "%s ORDER BY %s LIMIT ?9", select_rows,
-	        w->limit && !w->oldest_first ? "id"
-	        : w->oldest_first            ? "start_ns, path"
-	                                     : "type, start_ns, path");
+	(void)snprintf(sql, sizeof(sql), "%s%s ORDER BY %s LIMIT ?9", select_rows, w->type ? " AND type = ?11" : "",
+	        w->oldest_first ? "added_ns, path"
+	        : w->limit      ? "id"
+	                        : "type, start_ns, path");
 	code = sqlite3_prepare_v2(x->db, sql, -1, &s, NULL);
 	if (code != SQLITE_OK)
 		return error_of(code);
-	(void)bind_text(s, 1, w->type);
-	(void)bind_text(s, 2, w->host);
-	(void)sqlite3_bind_int(s, 3, w->has_range);
-	(void)sqlite3_bind_int64(s, 4, w->from_ns);
-	(void)sqlite3_bind_int64(s, 5, w->to_ns);
+	bound_starts(s, w);
 	(void)sqlite3_bind_int64(s, 6, w->levels_below);
 	(void)sqlite3_bind_int64(s, 7, w->sealed_below);
 	(void)sqlite3_bind_int64(s, 8, w->after_id);
 	(void)sqlite3_bind_int64(s, 9, w->limit ? clamp(w->limit) : -1);
+	(void)bind_text(s, 10, w->host);
+	if (w->type)
+		(void)bind_text(s, 11, w->type);
 	return each_row(s, f, data);
 }
 

@@ -15,7 +15,7 @@
 struct index;
 
 #define INDEX_FILE "index.sqlite"
-#define INDEX_BUSY_MS 10000
+#define INDEX_BUSY_MS 3000
 #define INDEX_VERSION 1
 #define INDEX_LABELS_BYTES_MAX (1u << 20)
 #define INDEX_CHECKED_BYTES_MAX (64u << 20) /* a larger index is not checked as a whole when it is opened */
@@ -66,11 +66,13 @@ struct index_where {
 	const char *type, *host; /* NULL: any */
 	bool has_range;
 	int64_t from_ns, to_ns; /* store/query.h has the rule */
-	uint32_t levels_below;  /* 0: all levels */
-	uint32_t sealed_below;  /* 0: any */
-	int64_t after_id;       /* rows with a larger id only; with limit: pages in order of id */
-	uint64_t limit;         /* 0: none; else order by id */
-	bool oldest_first;      /* by start; else by type, start, path */
+	bool has_slot;
+	int64_t slot_from_ns, slot_to_ns; /* start in [from, to), whatever the level */
+	uint32_t levels_below;            /* 0: all levels */
+	uint32_t sealed_below;            /* 0: any */
+	int64_t after_id;                 /* rows with a larger id only; with limit: pages in order of id */
+	uint64_t limit;                   /* 0: none; else order by id */
+	bool oldest_first; /* by age (added_ns); else by type, start, path, or id where there is a limit */
 };
 
 /* f returns < 0 to fail, > 0 to stop, 0 to go on. Nothing may be changed from within f. */

@@ -53,6 +53,7 @@ int trailer_write(const struct trailer *t, struct buffer *out)
 	(void)buffer_append_string(&text, "emberd 1\n");
 	if (t->host[0])
 		(void)buffer_printf(&text, "host %s\n", t->host);
+	(void)buffer_printf(&text, "samples %" PRIu64 "\nraw %" PRIu64 "\n", t->n_samples, t->raw_bytes);
 	if (t->n_parts > 1)
 		(void)buffer_printf(&text, "part %u %u\n", t->part, t->n_parts);
 	for (size_t i = 0; i < t->n_covered; i++)
@@ -81,6 +82,8 @@ static int parse_line(char *line, struct trailer *t)
 		(void)snprintf(t->host, sizeof(t->host), "%s", line + 5);
 		return 0;
 	}
+	if (sscanf(line, "samples %" SCNu64, &t->n_samples) == 1 || sscanf(line, "raw %" SCNu64, &t->raw_bytes) == 1)
+		return 0;
 	if (sscanf(line, "part %" SCNu32 " %" SCNu32, &t->part, &t->n_parts) == 2)
 		return t->part < 1 || t->part > t->n_parts ? -EBADMSG : 0;
 	_Static_assert(STORE_PATH_MAX == 336, "width below");

@@ -20,8 +20,9 @@ struct trailer_covered {
 };
 
 struct trailer {
-	char host[STORE_HOST_MAX]; /* as it was given, not as the name has it; "" where unknown */
-	uint32_t part, n_parts;    /* of a window that was split; 1 of 1 else */
+	char host[STORE_HOST_MAX];     /* as it was given, not as the name has it; "" where unknown */
+	uint64_t n_samples, raw_bytes; /* of the profile before compression; 0: not known */
+	uint32_t part, n_parts;        /* of a window that was split; 1 of 1 else */
 	struct trailer_covered *covered;
 	size_t n_covered;
 };

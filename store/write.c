@@ -20,6 +20,7 @@ int write_encode(
         const struct profile *p, const struct trailer *t, uint64_t raw_max, struct buffer *out, uint64_t *ret_raw_bytes)
 {
 	_cleanup_buffer_ struct buffer raw = BUFFER(raw_max);
+	struct trailer told = *t; /* borrows what t owns */
 	int r;
 
 	r = pprof_write(p, &raw);
@@ -28,7 +29,9 @@ int write_encode(
 	r = compress_bytes(COMPRESSION_ZSTD, ZSTD_LEVEL, raw.data, raw.size, out);
 	if (r < 0)
 		return r;
-	r = trailer_write(t, out);
+	told.n_samples = profile_n_samples(p);
+	told.raw_bytes = raw.size;
+	r = trailer_write(&told, out);
 	if (r < 0)
 		return r;
 	*ret_raw_bytes = raw.size;

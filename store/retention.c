@@ -1,0 +1,245 @@
+#include "store/retention.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "base/buffer.h"
+#include "store/age.h"
+#include "store/handle.h"
+#include "store/index.h"
+
+#define PAGE 256
+
+struct retention {
+	struct store *store;
+	struct index *index;
+	const struct retention_options *options;
+	struct retention_result *result;
+	int64_t now_ns;
+	uint64_t bytes;       /* there now */
+	uint64_t wanted_free; /* bytes more than are free */
+};
+
+struct row {
+	char path[STORE_PATH_MAX];
+	int64_t start_ns, end_ns, added_ns;
+	uint64_t bytes;
+};
+
+struct page {
+	struct row rows[PAGE];
+	size_t n;
+};
+
+static int on_row(void *data, const struct index_row *row)
+{
+	struct page *p = data;
+	struct row *to = &p->rows[p->n++];
+
+	to->start_ns = row->start_ns;
+	to->end_ns = row->end_ns;
+	to->added_ns = row->added_ns;
+	to->bytes = row->bytes;
+	(void)snprintf(to->path, sizeof(to->path), "%s", row->path);
+	return p->n == PAGE;
+}
+
+/* Which count the file goes to; NULL: it stays, and so does all that is younger. */
+static uint64_t *reason(const struct retention *t, const struct row *row)
+{
+	const struct retention_options *o = t->options;
+	int64_t age_ns = t->now_ns - row->added_ns;
+
+	if (o->age_ns && age_ns > 0 && (uint64_t)age_ns > o->age_ns)
+		return &t->result->n_old;
+	if (o->max_bytes && t->bytes > o->max_bytes)
+		return &t->result->n_over;
+	if (t->wanted_free && age_ns > RETENTION_FREE_KEEPS_NS)
+		return &t->result->n_full;
+	return NULL;
+}
+
+static int unlink_rows(struct retention *t, const struct page *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (unlinkat(t->store->dir_fd, p->rows[i].path, 0) < 0 && errno != ENOENT)
+			return -errno;
+	return 0;
+}
+
+static void count(struct retention *t, const struct row *row, uint64_t *n)
+{
+	struct retention_result *result = t->result;
+
+	result->first_ns = result->bytes ? MIN(result->first_ns, row->start_ns) : row->start_ns;
+	result->last_ns = result->bytes ? MAX(result->last_ns, row->end_ns) : row->end_ns;
+	result->bytes += row->bytes;
+	t->bytes -= MIN(t->bytes, row->bytes);
+	t->wanted_free -= MIN(t->wanted_free, row->bytes);
+	(*n)++;
+}
+
+/* 1: there may be more. */
+static int remove_page(struct retention *t, struct page *p)
+{
+	size_t n = 0;
+	int r;
+
+	p->n = 0;
+	r = index_each(t->index, &(struct index_where){ .oldest_first = true, .limit = PAGE }, on_row, p);
+	if (r < 0)
+		return r;
+	r = index_begin(t->index);
+	if (r < 0)
+		return r;
+	for (; n < p->n && r >= 0; n++) {
+		uint64_t *counter = reason(t, &p->rows[n]);
+
+		if (!counter)
+			break;
+		r = index_remove(t->index, p->rows[n].path);
+		count(t, &p->rows[n], counter);
+	}
+	r = index_end(t->index, r);
+	if (r < 0)
+		return r;
+	r = unlink_rows(t, p, n);
+	return r < 0 ? r : n == PAGE;
+}
+
+static int remove_rows(struct retention *t)
+{
+	_cleanup_free_ struct page *p = malloc(sizeof(*p));
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	do
+		r = remove_page(t, p);
+	while (r == 1);
+	return r;
+}
+
+struct corrupt {
+	char name[STORE_NAME_MAX];
+	int64_t mtime_s;
+	uint64_t bytes;
+};
+
+static int compare_corrupt(const void *a, const void *b)
+{
+	const struct corrupt *x = a, *y = b;
+
+	return x->mtime_s < y->mtime_s ? -1 : x->mtime_s > y->mtime_s;
+}
+
+static size_t list_corrupt(DIR *d, struct corrupt *list, uint64_t *bytes)
+{
+	struct dirent *e;
+	size_t n = 0;
+
+	while (n < RETENTION_CORRUPT_FILES_MAX && (e = readdir(d))) {
+		struct stat st;
+
+		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+		        strlen(e->d_name) >= sizeof(list[n].name))
+			continue;
+		(void)snprintf(list[n].name, sizeof(list[n].name), "%.*s", STORE_NAME_MAX - 1, e->d_name);
+		list[n].mtime_s = (int64_t)st.st_mtime;
+		list[n].bytes = (uint64_t)st.st_size;
+		*bytes += list[n++].bytes;
+	}
+	return n;
+}
+
+/* Oldest first, down to the limit; half of the files where there are too many. */
+static int trim_corrupt(struct retention *t)
+{
+	_cleanup_free_ struct corrupt *list = malloc(RETENTION_CORRUPT_FILES_MAX * sizeof(*list));
+	_cleanup_closedir_ DIR *d = NULL;
+	uint64_t bytes = 0;
+	size_t n, left;
+	int fd = openat(t->store->dir_fd, STORE_CORRUPT_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	d = fdopendir(fd);
+	if (!d || !list) {
+		if (!d)
+			(void)close_fd(fd);
+		return -ENOMEM;
+	}
+	n = left = list_corrupt(d, list, &bytes);
+	qsort(list, n, sizeof(*list), compare_corrupt);
+	for (size_t i = 0; i < n; i++) {
+		if (bytes <= RETENTION_CORRUPT_BYTES_MAX && (n < RETENTION_CORRUPT_FILES_MAX || left <= n / 2))
+			break;
+		if (unlinkat(dirfd(d), list[i].name, 0) < 0 && errno != ENOENT)
+			return -errno;
+		bytes -= list[i].bytes;
+		left--;
+		t->result->n_corrupt++;
+	}
+	t->bytes += bytes;
+	return 0;
+}
+
+static int measure(struct retention *t)
+{
+	struct index_sums sums;
+	struct statvfs fs;
+	struct stat st;
+	int r = index_sum(t->index, NULL, &sums);
+
+	if (r < 0)
+		return r;
+	for (uint32_t level = 0; level < STORE_LEVELS; level++)
+		t->bytes += sums.bytes[level];
+	if (fstatat(t->store->dir_fd, INDEX_FILE, &st, 0) == 0)
+		t->bytes += (uint64_t)st.st_size;
+	if (t->options->min_free_disk > 0 && fstatvfs(t->store->dir_fd, &fs) == 0 && fs.f_blocks) {
+		double wanted = t->options->min_free_disk * (double)fs.f_blocks - (double)fs.f_bavail;
+
+		if (wanted > 0)
+			t->wanted_free = (uint64_t)(wanted * (double)fs.f_frsize);
+	}
+	return 0;
+}
+
+int store_retain(struct store *s, const struct retention_options *options, struct retention_result *ret)
+{
+	struct retention t = { .store = s, .options = options, .result = ret };
+	_cleanup_close_ int lock = -1;
+	int r;
+
+	assert(options);
+	assert(ret);
+
+	*ret = (struct retention_result){ 0 };
+	if (s->is_read_only)
+		return -EROFS;
+	lock = store_lock(s, STORE_LOCK_KEEPER, false);
+	if (lock < 0)
+		return lock;
+	r = store_index(s, false, &t.index);
+	if (r < 0)
+		return r;
+	(void)age_tick(t.index); /* on a full disk it may fail: then the clock stands, and nothing is too old */
+	t.now_ns = age_now(t.index);
+	r = trim_corrupt(&t);
+	if (r >= 0)
+		r = measure(&t);
+	if (r >= 0)
+		r = remove_rows(&t);
+	if (r < 0)
+		return r;
+	ret->bytes_kept = t.bytes;
+	ret->is_short_of_disk = t.wanted_free > 0;
+	if (ret->n_old + ret->n_over + ret->n_full > 0)
+		(void)index_drop_unused_labels(t.index);
+	return 0;
+}
