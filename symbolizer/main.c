@@ -77,6 +77,10 @@ int main(int argc, char **argv)
 	});
 	if (r < 0)
 		return log_err(r, "cannot enter the sandbox"), EXIT_FAILURE;
+	/* A first reply, to no request: from here on, whatever goes wrong is the file's fault. */
+	r = socket_send_fds(SOCKET_FD, &(struct symbolizer_reply){ .id = 0 }, sizeof(struct symbolizer_reply), NULL, 0);
+	if (r < 0)
+		return EXIT_FAILURE;
 	do
 		r = serve_one(SOCKET_FD);
 	while (r > 0);

@@ -1,4 +1,5 @@
-/* What emberd and ember-symbolizer say to each other over a SOCK_SEQPACKET pair: one request, one reply, in order.
+/* What emberd and ember-symbolizer say to each other over a SOCK_SEQPACKET pair: one request, one reply, in order;
+ * before them one reply with id 0, which says that the child is inside its sandbox.
  * Everything large goes through descriptors that the request carries: the child reads its inputs with pread and writes
  * its answer into an empty memfd that emberd made (it may not open or create anything itself). emberd believes nothing
  * in an answer: symbolizer/answer.h holds the readers that check every index before anyone uses it.

@@ -199,10 +199,10 @@ int sandbox_enter(const struct sandbox_limits *limits)
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return -errno;
-	r = deny_files();
+	r = limit_resources(limits); /* reads /proc */
 	if (r < 0)
 		return r;
-	r = limit_resources(limits);
+	r = deny_files();
 	if (r < 0)
 		return r;
 	r = drop_capabilities();
