@@ -104,6 +104,7 @@ enum {
 	FILE_ENTRY_ROWS = 1 << 1,           /* first_slot and n_pages are valid */
 	FILE_ENTRY_FRAME_POINTERS = 1 << 2, /* built with frame pointers throughout (Go): rows are not needed */
 	FILE_ENTRY_ANONYMOUS = 1 << 3,      /* not an executable format: frames are reported as FILE_ANONYMOUS (JIT) */
+	FILE_ENTRY_NO_ROWS = 1 << 4,        /* it has none, for good */
 };
 
 /* One of the table of files, by index. BPF programs write used and asked only. */
@@ -272,6 +273,13 @@ struct select_rules {
 	struct select_cgroup cgroups[SELECT_RULES_MAX];
 	struct select_comm comms[SELECT_RULES_MAX];
 	struct select_exe exes[SELECT_RULES_MAX];
+};
+
+/* What user space sets before an instance is loaded. */
+struct source_constants {
+	struct select_rules select[SELECT_LISTS];
+	__u32 ring_wake_bytes; /* wake user space when this much waits */
+	__u32 kernel_stacks;   /* 0 or 1 */
 };
 
 /* ---- counters --------------------------------------------------------------------------------------------------- */

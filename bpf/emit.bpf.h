@@ -4,8 +4,6 @@
 #include "bpf/target.bpf.h"
 #include "bpf/unwind.bpf.h"
 
-const volatile __u32 kernel_stacks = 1;
-
 static __always_inline void emit_who(__u32 slot, struct scratch *s, const struct task_struct *task)
 {
 	__u64 ids = bpf_get_current_pid_tgid(), now = bpf_ktime_get_boot_ns();
@@ -119,7 +117,7 @@ static __always_inline int emit_sample_object(
 	s->n_frames = 0;
 	s->record.n_kernel = s->record.n_user = 0;
 	emit_exe(slot, s, task);
-	if (in_kernel && kernel_stacks)
+	if (in_kernel && constants.kernel_stacks)
 		emit_kernel_stack(ctx, s);
 	end = emit_registers(s, task);
 	if (end == STACK_END_COMPLETE)

@@ -145,7 +145,7 @@ struct {
 	__uint(max_entries, 512 * 1024);
 } ring SEC(".maps");
 
-const volatile __u32 ring_wake_bytes = 256 * 1024;
+const volatile struct source_constants constants;
 
 static __always_inline void count_add(__u32 counter, __u64 n)
 {
@@ -163,6 +163,7 @@ static __always_inline void count(__u32 counter)
 /* Wakes user space only when the ring fills faster than its timer expects. */
 static __always_inline __u64 ring_flags(void)
 {
-	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= ring_wake_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= constants.ring_wake_bytes ? BPF_RB_FORCE_WAKEUP
+	                                                                                : BPF_RB_NO_WAKEUP;
 }
 #endif

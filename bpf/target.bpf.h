@@ -3,8 +3,6 @@
 #pragma once
 #include "bpf/file.bpf.h"
 
-const volatile struct select_rules select_rules[SELECT_LISTS];
-
 /* Process -> bit mask of the lists (1 << SELECT_*) that it is on. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -47,7 +45,7 @@ __noinline int glob_match(__u32 slot, __u32 list, __u32 rule)
 
 	if (!s || list >= SELECT_LISTS || rule >= SELECT_RULES_MAX)
 		return 0;
-	glob = select_rules[list].comms[rule].glob;
+	glob = constants.select[list].comms[rule].glob;
 	s->glob.pattern = s->glob.text = s->glob.star = s->glob.mark = 0;
 	for (int i = 0; i < 2 * COMM_BYTES * COMM_BYTES && r == 1; i++)
 		r = glob_step(s, glob);
@@ -84,7 +82,7 @@ __noinline int select_match(__u32 slot, __u32 list)
 
 	if (!s || list >= SELECT_LISTS)
 		return 0;
-	rules = &select_rules[list];
+	rules = &constants.select[list];
 	if (rules->has_pids) {
 		__u32 *lists = bpf_map_lookup_elem(&selected_pids, &tgid);
 
@@ -112,7 +110,7 @@ __noinline int select_match(__u32 slot, __u32 list)
 
 static __always_inline bool select_has_rules(__u32 list)
 {
-	const volatile struct select_rules *r = &select_rules[list];
+	const volatile struct select_rules *r = &constants.select[list];
 
 	return r->has_pids | r->n_cgroups | r->n_comms | r->n_exes;
 }

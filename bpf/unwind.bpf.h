@@ -133,7 +133,7 @@ __noinline int rule_find(__u32 slot, __u32 file, __u64 offset)
 	if (entry->flags & FILE_ENTRY_FRAME_POINTERS)
 		return RULE_FRAME_POINTER;
 	if (!(entry->flags & FILE_ENTRY_ROWS))
-		return entry->flags & FILE_ENTRY_KNOWN ? RULE_NONE : RULE_NO_ROWS;
+		return entry->flags & FILE_ENTRY_NO_ROWS ? RULE_NONE : RULE_NO_ROWS;
 	at = page - entry->first_page;
 	if (at >= entry->n_pages)
 		return RULE_NONE;

@@ -44,14 +44,11 @@ static __noinline __u64 maple_find(__u32 slot, const struct mm_struct *mm)
 	struct scratch *s = scratch_get(slot);
 	__u64 entry = (__u64)BPF_CORE_READ(mm, mm_mt.ma_root);
 
-	if (!s)
+	if (!s || (entry & 3) != 2 || entry < 4096) /* a root that is a value, not a node */
 		return 0;
 	for (int depth = 0; depth < MAPLE_DEPTH_MAX; depth++) {
 		__u32 type = (entry >> 3) & 15, at, slots;
 
-		/* a node, not a value: bit 1 is set in the lowest eight */
-		if ((entry & 2) == 0 || entry < 4096)
-			return 0;
 		if (bpf_probe_read_kernel(s->node, MAPLE_NODE_BYTES, (const void *)(entry & ~255ull)) != 0)
 			return 0;
 		if (type == arange) {

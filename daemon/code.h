@@ -26,7 +26,8 @@ struct code_config {
 
 /* Creates the shared maps. -EPERM: no privilege for BPF. */
 int code_new(const struct code_config *config, struct code **ret);
-struct code *code_free(struct code *c); /* close every source first; NULL in, NULL out */
+/* Close every source and free the symbolizer first. NULL in, NULL out. */
+struct code *code_free(struct code *c);
 DEFINE_CLEANUP(struct code *, code_free)
 
 /* Learns the executables and libraries of running processes ahead of their first sample. Bounded work; goes on from the

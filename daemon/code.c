@@ -1,0 +1,796 @@
+#include "daemon/code.h"
+
+#include <assert.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "bpf/unwind.skel.h"
+#include "daemon/accounting.h"
+#include "daemon/code_table.h"
+#include "daemon/symbolizer.h"
+
+#define INDEX_BITS 12
+_Static_assert(FILES_MAX == 1 << INDEX_BITS, "an ID is an index and a generation");
+
+#define ASKED_AT_A_TIME 2
+#define KEPT_FDS_MAX 128
+#define HOLDS_MAX 64
+#define LEAVE_NS (2 * NS_PER_SEC) /* rings are drained many times in it */
+#define IDLE_SECONDS 120          /* a file idle for less is not recycled */
+#define FULL_MARK (FILES_MAX - FILES_MAX / 8)
+#define PRELOAD_ROWS_PAGES 128  /* files up to 8 MiB of code are brought in whole ... */
+#define PRELOAD_ROWS_PERCENT 60 /* ... while this much of the pool is taken */
+#define ROW_BLOCKS_MIN 4096
+#define ASK_AGAIN_MAX 64 /* coarse seconds */
+
+struct hold {
+	uint64_t token;
+	uint32_t since; /* COARSE_SECONDS */
+};
+
+struct code {
+	struct code_config config;
+	struct unwind_bpf *maps;
+	struct rows *rows;
+	struct code_entry *entries[FILES_MAX];
+	uint32_t generations[FILES_MAX];
+	uint32_t n_entries, n_kept;
+	struct code_queue sampled, expected;
+	unsigned n_asked;
+	struct hold holds[HOLDS_MAX];
+	unsigned n_holds;
+	uint64_t next_token;
+	uint64_t page_misses, rows_from_cache, rows_made;
+	uint32_t failed, recycled;
+	sd_event_source *preload;
+};
+
+/* What a request to the symbolizer carries: the table may have moved on when the answer comes. */
+struct job {
+	struct code *code;
+	uint32_t id;
+};
+
+static void pump(struct code *c);
+
+/* ---- the kernel's table ----------------------------------------------------------------------------------------- */
+
+static uint32_t now_coarse(void)
+{
+	return COARSE_SECONDS(clock_now_ns(CLOCK_BOOTTIME));
+}
+
+static int table_fd(const struct code *c)
+{
+	return bpf_map__fd(c->maps->maps.file_table);
+}
+
+/* Keeps what the programs write. */
+static void entry_publish(struct code *c, uint32_t index, uint32_t flags, const struct rows_file *rows, uint32_t asked)
+{
+	struct file_entry e = { 0 };
+
+	(void)bpf_map_lookup_elem(table_fd(c), &index, &e);
+	e.flags = flags;
+	e.asked = asked;
+	e.first_slot = e.first_page = e.n_pages = 0;
+	if (rows)
+		rows_file_entry(rows, &e);
+	(void)bpf_map_update_elem(table_fd(c), &index, &e, BPF_ANY);
+}
+
+static uint32_t entry_used(struct code *c, uint32_t index)
+{
+	struct file_entry e = { 0 };
+
+	(void)bpf_map_lookup_elem(table_fd(c), &index, &e);
+	return e.used;
+}
+
+static uint32_t index_of(const struct code_entry *e)
+{
+	return e->file.id & (FILES_MAX - 1);
+}
+
+uint32_t code_id(struct code *c, uint32_t index)
+{
+	return index < FILES_MAX ? c->generations[index] << INDEX_BITS | index : FILE_UNKNOWN;
+}
+
+static struct code_entry *entry_get(struct code *c, uint32_t id)
+{
+	struct code_entry *e = c->entries[id & (FILES_MAX - 1)];
+
+	return e && e->file.id == id ? e : NULL;
+}
+
+/* ---- descriptors ------------------------------------------------------------------------------------------------ */
+
+static struct reach entry_reach(const struct code_entry *e)
+{
+	return (struct reach){ .key = e->key, .pid = e->pid, .path = e->path };
+}
+
+static void entry_drop_fd(struct code *c, struct code_entry *e)
+{
+	if (e->fd >= 0 && e->state == CODE_STATE_DONE && index_of(e) >= FILE_FIRST)
+		c->n_kept--;
+	e->fd = close_fd(e->fd);
+}
+
+static void drop_oldest_kept(struct code *c)
+{
+	struct code_entry *oldest = NULL;
+	uint32_t oldest_used = 0;
+
+	for (uint32_t i = FILE_FIRST; i < FILES_MAX; i++) {
+		struct code_entry *e = c->entries[i];
+		uint32_t used;
+
+		if (!e || e->fd < 0 || e->state != CODE_STATE_DONE)
+			continue;
+		used = entry_used(c, i);
+		if (!oldest || used < oldest_used) {
+			oldest = e;
+			oldest_used = used;
+		}
+	}
+	if (oldest)
+		entry_drop_fd(c, oldest);
+}
+
+/* The work is done: the descriptor stays only where the path would not lead back to the file. It pins the file system,
+ * so there are few. */
+static void entry_done(struct code *c, struct code_entry *e)
+{
+	struct reach reach = entry_reach(e);
+
+	if (index_of(e) < FILE_FIRST) {
+		e->state = CODE_STATE_DONE;
+		return;
+	}
+	if (e->fd >= 0 && reach_by_path(&reach))
+		e->fd = close_fd(e->fd);
+	if (e->fd >= 0) {
+		if (c->n_kept >= KEPT_FDS_MAX)
+			drop_oldest_kept(c);
+		c->n_kept++;
+	}
+	e->state = CODE_STATE_DONE;
+}
+
+int code_open(struct code *c, uint32_t id)
+{
+	struct code_entry *e = entry_get(c, id);
+	struct reach reach;
+	int fd;
+
+	if (!e)
+		return -ENOENT;
+	if (e->fd >= 0) {
+		char link[64];
+
+		/* a new description: its own position, and the symbolizer may have it for long */
+		(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", e->fd);
+		fd = open(link, O_RDONLY | O_CLOEXEC);
+		return fd < 0 ? -errno : fd;
+	}
+	reach = entry_reach(e);
+	fd = reach_open(&reach);
+	return fd == -ESTALE ? -ENOENT : fd;
+}
+
+/* ---- learning about a file -------------------------------------------------------------------------------------- */
+
+static void hex(char *to, const uint8_t *bytes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		(void)snprintf(to + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static void entry_rows(struct code *c, struct code_entry *e, struct rows_file *rows)
+{
+	e->rows = rows;
+	entry_publish(c, index_of(e), FILE_ENTRY_KNOWN | FILE_ENTRY_ROWS, rows, 0);
+	if (rows_file_pages(rows) <= PRELOAD_ROWS_PAGES)
+		rows_load_all(c->rows, rows, PRELOAD_ROWS_PERCENT);
+	entry_done(c, e);
+}
+
+static void entry_without_rows(struct code *c, struct code_entry *e, uint32_t flags)
+{
+	entry_publish(c, index_of(e), FILE_ENTRY_KNOWN | flags, NULL, 0);
+	entry_done(c, e);
+}
+
+static struct code_entry *job_end(struct job *j)
+{
+	struct code_entry *e = entry_get(j->code, j->id);
+
+	j->code->n_asked--;
+	free(j);
+	return e && e->state == CODE_STATE_ASKED ? e : NULL;
+}
+
+static int ask(struct code *c, struct code_entry *e, enum symbolizer_kind kind, symbolizer_done_t done)
+{
+	struct job *j = malloc(sizeof(*j));
+	int r;
+
+	if (!j)
+		return -ENOMEM;
+	*j = (struct job){ .code = c, .id = e->file.id };
+	r = symbolizer_request(c->config.symbolizer, kind, 0, &e->fd, 1, NULL, 0, done, j);
+	if (r < 0) {
+		free(j);
+		return r;
+	}
+	c->n_asked++;
+	e->state = CODE_STATE_ASKED;
+	return 0;
+}
+
+/* A request failed: what kind of file is it? */
+static void entry_failed(struct code *c, struct code_entry *e, int result)
+{
+	c->failed++;
+	if (result == -EOWNERDEAD || result == -ETIMEDOUT)
+		e->file.flags |= CODE_POISONED;
+	if ((result == -EBADMSG || result == -ENODATA || result == -ENOEXEC) && !(e->file.flags & CODE_IDENTIFIED)) {
+		e->file.flags |= CODE_NOT_ELF;
+		entry_without_rows(c, e, FILE_ENTRY_ANONYMOUS);
+		return;
+	}
+	entry_without_rows(c, e, FILE_ENTRY_NO_ROWS);
+}
+
+static void rows_done(void *userdata, int result, const void *answer, size_t size)
+{
+	struct job *j = userdata;
+	struct code *c = j->code;
+	struct code_entry *e = job_end(j);
+	struct rows_file *rows;
+
+	if (!e || result == -ECANCELED)
+		return;
+	if (result == 0)
+		result = rows_file_make(c->rows, e->file_id, answer, size, &rows);
+	if (result == 0) {
+		c->rows_made++;
+		entry_rows(c, e, rows);
+	} else {
+		log_debug("no unwind rows of %s: %s", e->path, strerror(-result));
+		entry_failed(c, e, result);
+	}
+	pump(c);
+}
+
+/* An executable whose rows are wanted: from the cache, else from the symbolizer. */
+static void entry_want_rows(struct code *c, struct code_entry *e)
+{
+	struct rows_file *rows;
+	int r;
+
+	r = rows_file_open(c->rows, e->file_id, &rows);
+	if (r == 0) {
+		c->rows_from_cache++;
+		entry_rows(c, e, rows);
+		return;
+	}
+	if (r == -ENOENT || r == -EBADMSG)
+		r = ask(c, e, SYMBOLIZER_ROWS, rows_done);
+	if (r < 0)
+		entry_failed(c, e, r);
+}
+
+static void entry_identified(struct code *c, struct code_entry *e, const struct symbolizer_identity *id)
+{
+	e->file.identity = *id;
+	if (id->build_id_size > 0)
+		hex(e->file_id, id->build_id, id->build_id_size);
+	else
+		hex(e->file_id, id->htlhash, sizeof(id->htlhash));
+	e->file.flags |= CODE_IDENTIFIED;
+	if (id->flags & IDENTITY_IS_GO)
+		entry_without_rows(c, e, FILE_ENTRY_FRAME_POINTERS);
+	else if (id->flags & IDENTITY_HAS_EH_FRAME)
+		entry_want_rows(c, e);
+	else
+		entry_without_rows(c, e, FILE_ENTRY_NO_ROWS);
+}
+
+static void identify_done(void *userdata, int result, const void *answer, size_t size)
+{
+	const struct symbolizer_identity *id = answer;
+	struct job *j = userdata;
+	struct code *c = j->code;
+	struct code_entry *e = job_end(j);
+
+	if (!e || result == -ECANCELED)
+		return;
+	if (result == 0 && (size != sizeof(*id) || id->n_segments > SYMBOLIZER_SEGMENTS_MAX ||
+	                           id->build_id_size > BUILD_ID_BYTES_MAX))
+		result = -EBADMSG;
+	if (result == 0)
+		entry_identified(c, e, id);
+	else
+		entry_failed(c, e, result);
+	pump(c);
+}
+
+/* Keeps a few requests with the symbolizer; the rest waits here, so that a sampled file overtakes an expected one. */
+static void pump(struct code *c)
+{
+	while (c->n_asked < ASKED_AT_A_TIME) {
+		struct code_queue *q = TAILQ_EMPTY(&c->sampled) ? &c->expected : &c->sampled;
+		struct code_entry *e = TAILQ_FIRST(q);
+		int r;
+
+		if (!e)
+			return;
+		TAILQ_REMOVE(q, e, queue);
+		r = ask(c, e, SYMBOLIZER_IDENTIFY, identify_done);
+		if (r < 0)
+			entry_failed(c, e, r);
+	}
+}
+
+int code_busy(const struct code *c)
+{
+	return c->n_asked > 0 || !TAILQ_EMPTY(&c->sampled);
+}
+
+/* ---- entries ---------------------------------------------------------------------------------------------------- */
+
+static void entry_free(struct code *c, struct code_entry *e)
+{
+	if (!e)
+		return;
+	if (e->state == CODE_STATE_QUEUED) {
+		/* it is on one of the two; both are searched because this is rare */
+		struct code_entry *i;
+
+		TAILQ_FOREACH (i, &c->sampled, queue) {
+			if (i == e) {
+				TAILQ_REMOVE(&c->sampled, e, queue);
+				break;
+			}
+		}
+		TAILQ_FOREACH (i, &c->expected, queue) {
+			if (i == e) {
+				TAILQ_REMOVE(&c->expected, e, queue);
+				break;
+			}
+		}
+	}
+	c->entries[index_of(e)] = NULL;
+	c->n_entries--;
+	entry_drop_fd(c, e);
+	rows_file_free(c->rows, e->rows);
+	free(e->path);
+	free(e);
+}
+
+static struct code_entry *entry_new(struct code *c, uint32_t index, const struct file_key *key, const char *path)
+{
+	struct code_entry *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->path = strdup(path);
+	if (!e->path) {
+		free(e);
+		return NULL;
+	}
+	e->key = *key;
+	e->fd = -1;
+	e->file = (struct code_file){
+		.id = code_id(c, index),
+		.path = e->path,
+		.file_id = e->file_id,
+		.inode = key->inode,
+		.size_bytes = key->size_bytes,
+		.mtime_ns = key->mtime_ns,
+	};
+	c->entries[index] = e;
+	c->n_entries++;
+	return e;
+}
+
+static void entry_queue(struct code *c, struct code_entry *e, bool is_sampled)
+{
+	entry_publish(c, index_of(e), FILE_ENTRY_KNOWN, NULL, 0);
+	if (!c->config.symbolizer) {
+		entry_without_rows(c, e, FILE_ENTRY_NO_ROWS);
+		return;
+	}
+	e->state = CODE_STATE_QUEUED;
+	if (is_sampled)
+		TAILQ_INSERT_TAIL(&c->sampled, e, queue);
+	else
+		TAILQ_INSERT_TAIL(&c->expected, e, queue);
+	pump(c);
+}
+
+/* Asks for another event later, and later still each time: another process may have the file then. */
+static void entry_unreached(struct code *c, struct code_entry *e)
+{
+	uint32_t wait = 2u << MIN(e->tries, 5u);
+
+	e->tries++;
+	e->file.flags |= CODE_UNREADABLE;
+	entry_publish(c, index_of(e), 0, NULL, now_coarse() + MIN(wait, (uint32_t)ASK_AGAIN_MAX));
+}
+
+void code_meet(struct code *c, uint32_t index, const struct code_meeting *m)
+{
+	struct code_entry *e = c->entries[index];
+	int fd;
+
+	if (e && memcmp(&e->key, &m->reach.key, sizeof(e->key)) != 0) {
+		entry_free(c, e);
+		c->generations[index]++;
+		e = NULL;
+	}
+	if (e && (e->state != CODE_STATE_UNREACHED || e->leaving_ns))
+		return;
+	if (!e)
+		e = entry_new(c, index, &m->reach.key, m->reach.path);
+	if (!e)
+		return;
+	if (m->is_deleted)
+		e->file.flags |= CODE_DELETED;
+	e->pid = m->reach.pid;
+	fd = reach_open(&m->reach);
+	if (fd < 0) {
+		log_debug("cannot reach %s of process %d: %s", e->path, e->pid, strerror(-fd));
+		entry_unreached(c, e);
+		return;
+	}
+	e->file.flags &= ~(uint32_t)CODE_UNREADABLE;
+	e->fd = fd;
+	entry_queue(c, e, m->is_sampled);
+}
+
+int code_allot(struct code *c, const struct file_key *key, uint32_t *ret_index)
+{
+	int files = bpf_map__fd(c->maps->maps.files), queue = bpf_map__fd(c->maps->maps.free_files);
+	uint32_t index;
+
+	if (bpf_map_lookup_elem(files, key, ret_index) == 0)
+		return 0;
+	if (c->n_entries >= FULL_MARK || bpf_map_lookup_and_delete_elem(queue, NULL, &index) < 0)
+		return -ENOSPC;
+	if (bpf_map_update_elem(files, key, &index, BPF_NOEXIST) < 0) {
+		(void)bpf_map_update_elem(queue, NULL, &index, BPF_ANY);
+		return bpf_map_lookup_elem(files, key, ret_index) == 0 ? 0 : -EBUSY;
+	}
+	*ret_index = index;
+	return 1;
+}
+
+/* ---- events ----------------------------------------------------------------------------------------------------- */
+
+static int file_event(struct code *c, const struct file_record *r, size_t size)
+{
+	struct code_meeting m = { .is_sampled = true, .is_deleted = r->flags & FILE_RECORD_DELETED };
+	char path[PATH_MAX];
+	int n;
+
+	if (size < sizeof(*r) || r->path_bytes > size - sizeof(*r) || r->index < FILE_FIRST || r->index >= FILES_MAX)
+		return -EBADMSG;
+	n = reach_path((const char *)(r + 1), r->path_bytes, path, sizeof(path));
+	if (n < 0)
+		return n;
+	m.reach = (struct reach){
+		.key = r->key,
+		.pid = (pid_t)r->pid,
+		.path = path,
+		.start = r->vma_start,
+		.end = r->vma_end,
+		.is_exe = r->flags & FILE_RECORD_EXE,
+	};
+	code_meet(c, r->index, &m);
+	return 0;
+}
+
+static int page_event(struct code *c, const struct page_record *r, size_t size)
+{
+	struct code_entry *e;
+
+	if (size < sizeof(*r) || r->index >= FILES_MAX)
+		return -EBADMSG;
+	c->page_misses++;
+	e = c->entries[r->index];
+	if (e && e->rows)
+		(void)rows_load(c->rows, e->rows, r->page);
+	return 0;
+}
+
+int code_event(struct code *c, const void *record, size_t size)
+{
+	const struct record_header *h = record;
+
+	if (size < sizeof(*h))
+		return -EBADMSG;
+	if (h->kind == RECORD_FILE)
+		return file_event(c, record, size);
+	return h->kind == RECORD_PAGE ? page_event(c, record, size) : -EBADMSG;
+}
+
+/* ---- forgetting ------------------------------------------------------------------------------------------------- */
+
+static uint32_t earliest_hold(const struct code *c)
+{
+	uint32_t since = UINT32_MAX;
+
+	for (unsigned i = 0; i < c->n_holds; i++)
+		since = MIN(since, c->holds[i].since);
+	return since;
+}
+
+uint64_t code_hold(struct code *c)
+{
+	if (c->n_holds == HOLDS_MAX) /* the newest may share the place of the one before it */
+		return c->holds[HOLDS_MAX - 1].token;
+	c->holds[c->n_holds++] = (struct hold){ .token = ++c->next_token, .since = now_coarse() };
+	return c->next_token;
+}
+
+void code_release(struct code *c, uint64_t hold)
+{
+	for (unsigned i = 0; i < c->n_holds; i++) {
+		if (c->holds[i].token != hold)
+			continue;
+		memmove(&c->holds[i], &c->holds[i + 1], (--c->n_holds - i) * sizeof(c->holds[0]));
+		return;
+	}
+}
+
+struct idle {
+	uint32_t used, index;
+};
+
+static int by_used(const void *a, const void *b)
+{
+	const struct idle *x = a, *y = b;
+
+	return x->used < y->used ? -1 : x->used > y->used;
+}
+
+/* Takes the longest idle files out of the kernel's table. Their indices return a little later, when no record that
+ * carries them can be in a ring any more. */
+static void recycle(struct code *c)
+{
+	uint32_t before = MIN(earliest_hold(c), now_coarse() - IDLE_SECONDS), n = 0;
+	uint64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
+	_cleanup_free_ struct idle *list = calloc(FILES_MAX, sizeof(*list));
+
+	if (!list)
+		return;
+	for (uint32_t i = FILE_FIRST; i < FILES_MAX; i++) {
+		struct code_entry *e = c->entries[i];
+		uint32_t used;
+
+		if (!e || e->leaving_ns || e->state == CODE_STATE_ASKED)
+			continue;
+		used = entry_used(c, i);
+		if (used < before)
+			list[n++] = (struct idle){ .used = used, .index = i };
+	}
+	qsort(list, n, sizeof(*list), by_used);
+	for (uint32_t i = 0; i < n && i < FILES_MAX / 8; i++) {
+		struct code_entry *e = c->entries[list[i].index];
+
+		(void)bpf_map_delete_elem(bpf_map__fd(c->maps->maps.files), &e->key);
+		e->leaving_ns = now_ns;
+	}
+}
+
+static void entry_leave(struct code *c, uint32_t index)
+{
+	entry_publish(c, index, 0, NULL, 0);
+	entry_free(c, c->entries[index]);
+	c->generations[index] = (c->generations[index] + 1) & ((1u << (32 - INDEX_BITS)) - 1);
+	c->recycled++;
+	(void)bpf_map_update_elem(bpf_map__fd(c->maps->maps.free_files), NULL, &index, BPF_ANY);
+}
+
+void code_tick(struct code *c)
+{
+	uint64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
+
+	rows_tick(c->rows, now_ns);
+	if (c->n_entries < FULL_MARK)
+		return;
+	recycle(c);
+	for (uint32_t i = FILE_FIRST; i < FILES_MAX; i++) {
+		struct code_entry *e = c->entries[i];
+
+		if (e && e->leaving_ns && e->leaving_ns + LEAVE_NS <= now_ns && e->state != CODE_STATE_ASKED)
+			entry_leave(c, i);
+	}
+}
+
+/* ---- the vDSO --------------------------------------------------------------------------------------------------- */
+
+/* The kernel's own image as it is mapped into us: a memory file that the symbolizer reads like any other. */
+static int vdso_copy(void)
+{
+	const Elf64_Ehdr *h = (const void *)getauxval(AT_SYSINFO_EHDR); /* NOLINT: an address is what it returns */
+	_cleanup_close_ int fd = -1;
+	size_t size;
+	int r;
+
+	if (!h || memcmp(h->e_ident, ELFMAG, SELFMAG) != 0 || h->e_ident[EI_CLASS] != ELFCLASS64)
+		return -ENOENT;
+	/* section headers stand last in the image, so they tell its size */
+	size = h->e_shoff + (size_t)h->e_shnum * h->e_shentsize;
+	fd = memfd_create("vdso", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = fd_write_full(fd, h, size);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+static int vdso_meet(struct code *c)
+{
+	struct file_key none = { 0 };
+	struct code_entry *e;
+	int fd = vdso_copy();
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	e = entry_new(c, FILE_VDSO, &none, "[vdso]");
+	if (!e) {
+		close_fd(fd);
+		return -ENOMEM;
+	}
+	e->fd = fd;
+	e->file.flags |= CODE_VDSO;
+	entry_queue(c, e, false);
+	return 0;
+}
+
+/* ---- making ----------------------------------------------------------------------------------------------------- */
+
+/* What the budget leaves for rows. */
+static uint32_t row_blocks(uint64_t budget)
+{
+	uint64_t others = (uint64_t)FILES_MAX * (sizeof(struct file_entry) + sizeof(struct file_key) + 80) +
+	                  (uint64_t)UNWIND_PAGE_SLOTS * sizeof(struct unwind_page) +
+	                  (uint64_t)UNWIND_RULES_MAX * sizeof(struct unwind_rule) +
+	                  (uint64_t)libbpf_num_possible_cpus() * 48 * 1024;
+	uint64_t blocks = budget > others ? (budget - others) / sizeof(struct unwind_row_block) : 0;
+
+	return (uint32_t)MAX(blocks, (uint64_t)ROW_BLOCKS_MIN);
+}
+
+static int maps_new(struct code *c)
+{
+	uint32_t blocks = row_blocks(c->config.map_bytes ? c->config.map_bytes : CODE_MAP_BYTES_DEFAULT);
+	int r;
+
+	c->maps = unwind_bpf__open();
+	if (!c->maps)
+		return -errno;
+	r = bpf_map__set_max_entries(c->maps->maps.unwind_rows, blocks);
+	if (r == 0)
+		r = unwind_bpf__load(c->maps);
+	if (r < 0)
+		return r;
+	for (uint32_t i = FILE_FIRST; i < FILES_MAX; i++) {
+		if (bpf_map_update_elem(bpf_map__fd(c->maps->maps.free_files), NULL, &i, BPF_ANY) < 0)
+			return -errno;
+	}
+	return rows_new(
+	        &(struct rows_maps){
+	                .pages_fd = bpf_map__fd(c->maps->maps.unwind_pages),
+	                .rows_fd = bpf_map__fd(c->maps->maps.unwind_rows),
+	                .rules_fd = bpf_map__fd(c->maps->maps.unwind_rules),
+	                .page_slots = UNWIND_PAGE_SLOTS,
+	                .row_blocks = blocks,
+	                .rules = UNWIND_RULES_MAX,
+	        },
+	        c->config.cache_dirfd, &c->rows);
+}
+
+int code_new(const struct code_config *config, struct code **ret)
+{
+	_cleanup_(code_freep) struct code *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->config = *config;
+	TAILQ_INIT(&c->sampled);
+	TAILQ_INIT(&c->expected);
+	r = maps_new(c);
+	if (r < 0)
+		return r;
+	r = vdso_meet(c);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+struct code *code_free(struct code *c)
+{
+	if (!c)
+		return NULL;
+	sd_event_source_disable_unref(c->preload);
+	for (uint32_t i = 0; i < FILES_MAX; i++)
+		entry_free(c, c->entries[i]);
+	rows_free(c->rows);
+	unwind_bpf__destroy(c->maps);
+	free(c);
+	return NULL;
+}
+
+int code_preload(struct code *c)
+{
+	return c->preload ? 0 : preload_start(c, c->config.event, &c->preload);
+}
+
+void preload_done(struct code *c)
+{
+	c->preload = sd_event_source_disable_unref(c->preload);
+}
+
+int code_share_maps(struct code *c, struct bpf_object *obj)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, c->maps->obj)
+	{
+		struct bpf_map *same = bpf_object__find_map_by_name(obj, bpf_map__name(map));
+		int r = same ? bpf_map__reuse_fd(same, bpf_map__fd(map)) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+const struct code_file *code_get(struct code *c, uint32_t id)
+{
+	struct code_entry *e = entry_get(c, id);
+
+	return e ? &e->file : NULL;
+}
+
+void code_stats(struct code *c, struct code_stats *ret)
+{
+	struct rows_stats rows;
+	struct bpf_map *map;
+
+	rows_stats(c->rows, &rows);
+	*ret = (struct code_stats){
+		.files = c->n_entries,
+		.files_failed = c->failed,
+		.files_room = FILES_MAX - FILE_FIRST,
+		.files_recycled = c->recycled,
+		.pages_loaded = rows.pages,
+		.rows_used = rows.blocks_used * UNWIND_ROWS_PER_BLOCK,
+		.rows_room = rows.blocks * UNWIND_ROWS_PER_BLOCK,
+		.rules_used = rows.rules_used,
+		.rules_room = rows.rules,
+		.page_misses = c->page_misses,
+		.pages_evicted = rows.evicted,
+		.rows_from_cache = c->rows_from_cache,
+		.rows_made = c->rows_made,
+	};
+	for (uint32_t i = 0; i < FILES_MAX; i++)
+		ret->files_identified += c->entries[i] && (c->entries[i]->file.flags & CODE_IDENTIFIED);
+	bpf_object__for_each_map(map, c->maps->obj) ret->map_bytes += accounting_map_bytes(bpf_map__fd(map));
+}

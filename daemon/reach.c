@@ -1,0 +1,113 @@
+#include "daemon/reach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+bool reach_is_same(const struct file_key *key, const struct stat *st)
+{
+	uint64_t mtime_ns = (uint64_t)st->st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st->st_mtim.tv_nsec;
+
+	/* not the device: overlay and btrfs show another one to stat than the kernel keeps */
+	return S_ISREG(st->st_mode) && st->st_ino == key->inode && (uint64_t)st->st_size == key->size_bytes &&
+	       mtime_ns == key->mtime_ns;
+}
+
+/* Looks first, by O_PATH, and opens only what is the file: opening a FIFO or a device can have effects. */
+static int open_same(const struct file_key *key, const char *name)
+{
+	_cleanup_close_ int looking = -1;
+	char link[64];
+	struct stat st;
+	int fd;
+
+	looking = open(name, O_PATH | O_CLOEXEC);
+	if (looking < 0)
+		return -errno;
+	if (fstat(looking, &st) < 0)
+		return -errno;
+	if (!reach_is_same(key, &st))
+		return -ESTALE;
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", looking);
+	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Keeps the more telling of two failures. */
+static int worse(int a, int b)
+{
+	return a == -ESTALE || b == -ESTALE ? -ESTALE : -ENOENT;
+}
+
+int reach_open(const struct reach *r)
+{
+	char name[PATH_MAX + 64];
+	int fd = -ENOENT, failed = -ENOENT;
+
+	if (r->pid > 0 && r->end > r->start) {
+		(void)snprintf(name, sizeof(name), "/proc/%d/map_files/%llx-%llx", r->pid, (unsigned long long)r->start,
+		        (unsigned long long)r->end);
+		fd = open_same(&r->key, name);
+		if (fd >= 0)
+			return fd;
+		failed = worse(failed, fd);
+	}
+	if (r->pid > 0 && r->is_exe) {
+		(void)snprintf(name, sizeof(name), "/proc/%d/exe", r->pid);
+		fd = open_same(&r->key, name);
+		if (fd >= 0)
+			return fd;
+		failed = worse(failed, fd);
+	}
+	if (r->pid > 0 && r->path[0] == '/') {
+		(void)snprintf(name, sizeof(name), "/proc/%d/root%s", r->pid, r->path);
+		fd = open_same(&r->key, name);
+		if (fd >= 0)
+			return fd;
+		failed = worse(failed, fd);
+	}
+	if (r->path[0] == '/') {
+		fd = open_same(&r->key, r->path);
+		if (fd >= 0)
+			return fd;
+		failed = worse(failed, fd);
+	}
+	return failed;
+}
+
+bool reach_by_path(const struct reach *r)
+{
+	struct stat st;
+
+	return r->path[0] == '/' && stat(r->path, &st) == 0 && reach_is_same(&r->key, &st);
+}
+
+int reach_path(const char *names, size_t size, char *path, size_t room)
+{
+	size_t at = 0, end = size;
+
+	if (size > 0 && names[size - 1] != '\0')
+		return -EBADMSG;
+	while (end > 0) {
+		size_t start = end - 1, n;
+
+		while (start > 0 && names[start - 1] != '\0')
+			start--;
+		n = end - 1 - start;
+		if (at + n + 2 > room)
+			return -EBADMSG;
+		path[at++] = '/';
+		for (size_t i = 0; i < n; i++) {
+			unsigned char c = (unsigned char)names[start + i];
+
+			path[at++] = c < 0x20 || c == 0x7f ? '?' : (char)c;
+		}
+		end = start;
+	}
+	path[at] = '\0';
+	return (int)at;
+}

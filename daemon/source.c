@@ -1,0 +1,327 @@
+#include "daemon/source.h"
+
+#include <assert.h>
+#include <bpf/bpf.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/accounting.h"
+#include "daemon/sources.h"
+#include "daemon/targets.h"
+
+#define COUNTER_NAME_(constant, name) [COUNTER_##constant] = name,
+static const char *const counter_names[COUNTER_MAX] = { COUNTERS(COUNTER_NAME_) };
+
+/* As in "[truncated: REASON]". NULL: nothing is missing. */
+static const char *const end_texts[STACK_END_MAX] = {
+	[STACK_END_MAX_FRAMES] = "too deep",
+	[STACK_END_NO_ROWS] = "no rows",
+	[STACK_END_NO_RULE] = "no unwind information",
+	[STACK_END_BAD_STACK] = "unreadable stack",
+	[STACK_END_BAD_PC] = "bad return address",
+	[STACK_END_NO_PROGRESS] = "no progress",
+	[STACK_END_NO_FP] = "frame pointer lost",
+	[STACK_END_COMPAT] = "32-bit program",
+	[STACK_END_NO_REGISTERS] = "no registers",
+};
+
+static const char *const followers[] = { "select_fork", "select_exit" };
+
+const struct source *source_find(const char *name)
+{
+	for (const struct source *const *s = sources; *s; s++) {
+		if (strcmp((*s)->name, name) == 0)
+			return *s;
+	}
+	return NULL;
+}
+
+/* ---- records ---------------------------------------------------------------------------------------------------- */
+
+static int sample_check(const struct sample_record *r, size_t size)
+{
+	if (size < sizeof(*r) || r->n_kernel > STACK_KERNEL_FRAMES_MAX || r->n_user > STACK_USER_FRAMES_MAX ||
+	        (size_t)r->n_kernel + r->n_user > (size - sizeof(*r)) / sizeof(uint64_t))
+		return -EBADMSG;
+	return 0;
+}
+
+static void frames_unpack(struct source_instance *i, const uint64_t *packed, size_t n)
+{
+	for (size_t k = 0; k < n; k++) {
+		uint32_t file = FRAME_FILE(packed[k]);
+
+		i->frames[k] = (struct user_frame){
+			.file = file < FILE_FIRST ? file : code_id(i->params.code, file),
+			.flags = FRAME_FLAGS(packed[k]),
+			.offset = FRAME_OFFSET(packed[k]),
+		};
+	}
+}
+
+static int sample_deliver(struct source_instance *i, const struct sample_record *r, size_t size)
+{
+	const uint64_t *frames = (const void *)(r + 1);
+	struct sample s = {
+		.time_ns = r->time_ns + (uint64_t)i->wall_offset_ns,
+		.pid = r->pid,
+		.tid = r->tid,
+		.process_start_ns = r->process_start_ns,
+		.cgroup_id = r->cgroup_id,
+		.cpu = r->cpu,
+		.exe = r->exe < FILE_FIRST ? r->exe : code_id(i->params.code, r->exe),
+		.values = { 1, (int64_t)r->value },
+	};
+
+	if (sample_check(r, size) < 0)
+		return -EBADMSG;
+	memcpy(s.comm, r->comm, sizeof(s.comm) - 1);
+	memcpy(s.thread, r->thread, sizeof(s.thread) - 1);
+	frames_unpack(i, frames + r->n_kernel, r->n_user);
+	s.kernel = frames;
+	s.n_kernel = r->n_kernel;
+	s.user = i->frames;
+	s.n_user = r->n_user;
+	s.truncated = r->end < STACK_END_MAX ? end_texts[r->end] : "unknown";
+	if (i->source->values)
+		i->source->values(i, r->value, &s);
+	i->delivered++;
+	i->truncated += s.truncated != NULL;
+	i->sample(i->userdata, i, &s);
+	return 0;
+}
+
+static int record_handle(struct source_instance *i, const struct record_header *h, size_t size)
+{
+	if (size < sizeof(*h) || h->size_bytes > size)
+		return -EBADMSG;
+	switch (h->kind) {
+	case RECORD_SAMPLE:
+		return sample_deliver(i, (const void *)h, size);
+	case RECORD_FILE:
+	case RECORD_PAGE:
+		return code_event(i->params.code, h, size);
+	default:
+		return i->source->record ? i->source->record(i, h, size) : -EBADMSG;
+	}
+}
+
+static int on_record(void *userdata, void *data, size_t size)
+{
+	struct source_instance *i = userdata;
+
+	if (record_handle(i, data, size) < 0)
+		i->malformed++;
+	return --i->room == 0 ? -EAGAIN : 0; /* ends this drain; the record counts as consumed */
+}
+
+int source_drain(struct source_instance *i, unsigned max)
+{
+	int r;
+
+	assert(max > 0);
+	i->room = max;
+	i->wall_offset_ns = clock_wall_offset_ns(CLOCK_BOOTTIME);
+	r = ring_buffer__consume(i->ring);
+	return r < 0 && r != -EAGAIN ? r : (int)(max - i->room);
+}
+
+/* ---- opening ---------------------------------------------------------------------------------------------------- */
+
+static int targets_apply(const struct targets *t, struct bpf_object *obj, struct source_constants *constants)
+{
+	struct bpf_map *pids = bpf_object__find_map_by_name(obj, "selected_pids");
+	bool has_pids = t && (t->include.n_pids > 0 || t->exclude.n_pids > 0);
+	int r = 0;
+
+	if (t)
+		r = targets_to_rules(&t->include, &constants->select[SELECT_INCLUDE]);
+	if (t && r == 0)
+		r = targets_to_rules(&t->exclude, &constants->select[SELECT_EXCLUDE]);
+	if (r < 0)
+		return r;
+	for (unsigned k = 0; k < ARRAY_SIZE(followers); k++) {
+		struct bpf_program *p = bpf_object__find_program_by_name(obj, followers[k]);
+
+		if (p)
+			(void)bpf_program__set_autoload(p, has_pids);
+	}
+	return pids && !has_pids ? bpf_map__set_max_entries(pids, 1) : 0;
+}
+
+static void counters_find(struct source_instance *i)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(i->obj, "counters");
+
+	i->counters_fd = map ? bpf_map__fd(map) : -1;
+}
+
+int source_load(struct source_instance *i, struct bpf_object *obj, struct source_constants *constants)
+{
+	const uint32_t ring_bytes = i->params.ring_bytes ? i->params.ring_bytes : SOURCE_RING_BYTES_DEFAULT;
+	struct bpf_map *ring = bpf_object__find_map_by_name(obj, "ring");
+	int r;
+
+	*constants = (struct source_constants){ .ring_wake_bytes = ring_bytes / 2,
+		.kernel_stacks = i->params.kernel_stacks != 0 };
+	r = targets_apply(i->params.targets, obj, constants);
+	if (r == 0)
+		r = bpf_map__set_max_entries(ring, ring_bytes);
+	if (r == 0)
+		r = code_share_maps(i->params.code, obj);
+	if (r == 0)
+		r = bpf_object__load(obj);
+	if (r < 0)
+		return r;
+	i->obj = obj;
+	counters_find(i);
+	i->ring = ring_buffer__new(bpf_map__fd(ring), on_record, i, NULL);
+	return i->ring ? 0 : -errno;
+}
+
+int source_open(const struct source *source, const struct source_params *params, source_sample_t sample, void *userdata,
+        struct source_instance **ret)
+{
+	_cleanup_(source_closep) struct source_instance *i = NULL;
+	int r;
+
+	assert(params->code);
+	if (!features_has(source->needs))
+		return -EOPNOTSUPP;
+	i = calloc(1, sizeof(*i));
+	if (!i)
+		return -ENOMEM;
+	i->source = source;
+	i->params = *params;
+	i->sample = sample;
+	i->userdata = userdata;
+	i->counters_fd = -1;
+	r = source->open(i);
+	if (r < 0)
+		return r;
+	i->params.targets = NULL;
+	*ret = TAKE_PTR(i);
+	return 0;
+}
+
+struct source_instance *source_close(struct source_instance *i)
+{
+	if (!i)
+		return NULL;
+	bpf_link__destroy(i->fork_link);
+	bpf_link__destroy(i->exit_link);
+	ring_buffer__free(i->ring);
+	i->source->close(i);
+	free(i);
+	return NULL;
+}
+
+static int follow(struct source_instance *i, const char *program, struct bpf_link **ret)
+{
+	struct bpf_program *p = bpf_object__find_program_by_name(i->obj, program);
+	struct bpf_link *link;
+
+	if (!p || !bpf_program__autoload(p))
+		return 0;
+	link = bpf_program__attach(p);
+	if (!link)
+		return -errno;
+	*ret = link;
+	return 0;
+}
+
+int source_attach(struct source_instance *i)
+{
+	int r;
+
+	/* first, so that no child is missed */
+	r = follow(i, followers[0], &i->fork_link);
+	if (r == 0)
+		r = follow(i, followers[1], &i->exit_link);
+	return r == 0 ? i->source->attach(i) : r;
+}
+
+/* ---- the rest --------------------------------------------------------------------------------------------------- */
+
+int source_ring_fd(const struct source_instance *i)
+{
+	return ring_buffer__epoll_fd(i->ring);
+}
+
+int source_flush(struct source_instance *i)
+{
+	return i->source->flush ? i->source->flush(i) : 0;
+}
+
+int source_set_rate(struct source_instance *i, uint64_t rate)
+{
+	return i->source->set_rate ? i->source->set_rate(i, rate) : -EOPNOTSUPP;
+}
+
+void source_tick(struct source_instance *i)
+{
+	if (i->source->tick)
+		i->source->tick(i);
+}
+
+const struct source *source_of(const struct source_instance *i)
+{
+	return i->source;
+}
+
+int64_t source_period(const struct source_instance *i)
+{
+	return (int64_t)i->period;
+}
+
+uint64_t source_rate(const struct source_instance *i)
+{
+	return i->rate;
+}
+
+static uint64_t counter_read(const struct source_instance *i, uint32_t counter)
+{
+	const int n = libbpf_num_possible_cpus();
+	_cleanup_free_ uint64_t *values = calloc((size_t)MAX(n, 1), sizeof(*values));
+	uint64_t total = 0;
+
+	if (!values || i->counters_fd < 0 || bpf_map_lookup_elem(i->counters_fd, &counter, values) < 0)
+		return 0;
+	for (int cpu = 0; cpu < n; cpu++)
+		total += values[cpu];
+	return total;
+}
+
+void source_counters(
+        struct source_instance *i, void (*each)(void *userdata, const char *name, uint64_t value), void *userdata)
+{
+	for (uint32_t k = 0; k < COUNTER_MAX; k++)
+		each(userdata, counter_names[k], counter_read(i, k));
+	each(userdata, "malformed-records", i->malformed);
+}
+
+static const char *const own_maps[] = { "ring", "counters", "selected_pids" };
+
+void source_stats(struct source_instance *i, struct source_stats *ret)
+{
+	*ret = (struct source_stats){
+		.samples = i->delivered,
+		.lost = counter_read(i, COUNTER_RING_FULL) + counter_read(i, COUNTER_NO_SCRATCH),
+		.truncated = i->truncated,
+	};
+	accounting_object_run_time(i->obj, &ret->bpf_ns, &ret->bpf_runs);
+	for (unsigned k = 0; k < ARRAY_SIZE(own_maps); k++) {
+		struct bpf_map *map = bpf_object__find_map_by_name(i->obj, own_maps[k]);
+
+		ret->map_bytes += map ? accounting_map_bytes(bpf_map__fd(map)) : 0;
+	}
+}
+
+int source_accounting_open(void)
+{
+	int fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+
+	return fd < 0 ? -errno : fd;
+}

@@ -1,0 +1,6 @@
+#include "daemon/sources.h"
+
+const struct source *const sources[] = {
+	&cpu_source,
+	NULL,
+};

@@ -1,0 +1,33 @@
+/* What the sources themselves share: the instance, and the steps that every one of them takes. */
+#pragma once
+#include <bpf/libbpf.h>
+#include "daemon/source.h"
+
+extern const struct source cpu_source;
+
+#define SOURCE_RING_BYTES_DEFAULT (512u * 1024)
+
+struct source_instance {
+	const struct source *source;
+	struct source_params params; /* params.targets is valid during source_open only */
+	source_sample_t sample;
+	void *userdata;
+
+	/* set by source->open through source_load */
+	struct bpf_object *obj; /* borrowed from the skeleton */
+	struct bpf_link *fork_link, *exit_link;
+	struct ring_buffer *ring;
+	int counters_fd;
+	void *implementation;
+
+	int64_t wall_offset_ns; /* CLOCK_BOOTTIME -> wall time, as of the last drain */
+	uint64_t period, rate;
+	unsigned room; /* records that this drain may still handle */
+	uint64_t delivered, truncated, malformed;
+	struct user_frame frames[STACK_USER_FRAMES_MAX];
+};
+
+/* Between a skeleton's open and load: shares the unwinder's maps, sizes ring and map of PIDs, fills the constants,
+ * loads, opens the ring. obj and constants are the skeleton's (skeleton->obj, &skeleton->rodata->constants). Programs
+ * called select_fork and select_exit are loaded only where PIDs are selected. */
+int source_load(struct source_instance *i, struct bpf_object *obj, struct source_constants *constants);

@@ -1,0 +1,9 @@
+/* From target rules as people give them to the kernel's form of them. */
+#pragma once
+#include "bpf/abi.h"
+#include "daemon/source.h"
+
+/* Fills one list from rules; -E2BIG beyond SELECT_RULES_MAX of a kind. */
+int targets_to_rules(const struct target_rules *rules, struct select_rules *ret);
+/* Puts the processes of both lists, with their descendants of now, into the map of selected PIDs. */
+int targets_fill_pids(const struct targets *targets, int map_fd);
