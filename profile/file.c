@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "profile/flamegraph.h"
 #include "profile/folded.h"
 #include "profile/merge.h"
 #include "profile/speedscope.h"
@@ -40,6 +41,28 @@ static int write_folded(const struct profile *p, const struct file_write_options
 static int write_speedscope(const struct profile *p, const struct file_write_options *options, struct buffer *out)
 {
 	return speedscope_write(p, options->title ? options->title : "emberd", options->value_index, out);
+}
+
+static struct flamegraph_options flamegraph_options_of(const struct file_write_options *options)
+{
+	return (struct flamegraph_options){ .value_index = options->value_index,
+		.title = options->title,
+		.width = options->width,
+		.group_by = FLAMEGRAPH_GROUP_DEFAULT };
+}
+
+static int write_svg(const struct profile *p, const struct file_write_options *options, struct buffer *out)
+{
+	const struct flamegraph_options o = flamegraph_options_of(options);
+
+	return flamegraph_svg(p, &o, out);
+}
+
+static int write_html(const struct profile *p, const struct file_write_options *options, struct buffer *out)
+{
+	const struct flamegraph_options o = flamegraph_options_of(options);
+
+	return flamegraph_html(p, &o, out);
 }
 
 /* Formats that know nothing of options are read on their own and merged with them. */
@@ -86,6 +109,8 @@ static const struct file_format formats[] = {
 	{ "pprof-zstd", ".pb.zst .zst", COMPRESSION_ZSTD, NULL, NULL, write_pprof },
 	{ "pprof-raw", ".pb", COMPRESSION_NONE, NULL, NULL, write_pprof },
 	{ "speedscope", ".speedscope.json", COMPRESSION_NONE, NULL, NULL, write_speedscope },
+	{ "svg", ".svg", COMPRESSION_NONE, NULL, NULL, write_svg },
+	{ "html", ".html .htm", COMPRESSION_NONE, NULL, NULL, write_html },
 };
 
 const struct file_format *file_format_at(size_t i)
@@ -187,7 +212,7 @@ int file_encode(const struct profile *p, const struct file_format *format, const
         struct buffer *out, struct profile_error *error)
 {
 	_cleanup_buffer_ struct buffer plain = BUFFER(FILE_BYTES_MAX);
-	const struct file_write_options defaults = { 0 };
+	const struct file_write_options defaults = { .value_index = profile_default_value(p) };
 	int r;
 
 	if (!format->write)
@@ -202,8 +227,7 @@ int file_encode(const struct profile *p, const struct file_format *format, const
 	return r < 0 ? fail(error, r, "cannot write as %s: %s", format->name, strerror(-r)) : 0;
 }
 
-/* A device, a pipe or the like is written to, never replaced. */
-static int write_file(const char *path, const struct buffer *b)
+int file_write_bytes(const char *path, const struct buffer *b)
 {
 	_cleanup_close_ int fd = -1;
 	struct stat st;
@@ -226,6 +250,6 @@ int file_save(const char *path, const struct profile *p, const struct file_write
 	r = file_encode(p, format ? format : file_format_named("pprof"), options, &out, error);
 	if (r < 0)
 		return r;
-	r = write_file(path, &out);
+	r = file_write_bytes(path, &out);
 	return r < 0 ? fail(error, r, "cannot write: %s", strerror(-r)) : 0;
 }

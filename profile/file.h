@@ -52,3 +52,6 @@ int file_encode(const struct profile *p, const struct file_format *format, const
  * as .pb.gz. */
 int file_save(const char *path, const struct profile *p, const struct file_write_options *options,
         struct profile_error *error);
+/* Bytes as a file that is there whole or not at all. A device, a pipe or the like is written to, never replaced; path
+ * "-" is standard output. */
+int file_write_bytes(const char *path, const struct buffer *b);

@@ -46,6 +46,3 @@ int flamegraph_diff_svg(const struct profile *before, const struct profile *afte
         struct buffer *out);
 int flamegraph_diff_html(const struct profile *before, const struct profile *after, const struct flamegraph_options *o,
         struct buffer *out);
-
-/* The sample type that is shown where none is asked for: default_sample_type, else the last, as pprof has it. */
-uint32_t flamegraph_default_value(const struct profile *p);
