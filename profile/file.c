@@ -212,11 +212,14 @@ int file_encode(const struct profile *p, const struct file_format *format, const
         struct buffer *out, struct profile_error *error)
 {
 	_cleanup_buffer_ struct buffer plain = BUFFER(FILE_BYTES_MAX);
-	const struct file_write_options defaults = { .value_index = profile_default_value(p) };
+	struct file_write_options defaults = { 0 };
 	int r;
 
 	if (!format->write)
 		return fail(error, -EOPNOTSUPP, "the format %s can only be read", format->name);
+	/* A picture shows what the profile is about; folded text counts samples. */
+	if (format->write == write_svg || format->write == write_html)
+		defaults.value_index = profile_default_value(p);
 	options = options ? options : &defaults;
 	if (format->compression == COMPRESSION_NONE)
 		r = format->write(p, options, out);
