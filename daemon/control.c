@@ -202,18 +202,17 @@ static void client_queue(struct client *k, json_t *body, int fd)
 	k->depth--;
 }
 
-static void call_answer(struct control_call *call, const char *key, json_t *value, int fd)
-{
-	struct client *k = call->client;
-
-	client_queue(k, json_pack("{sOso}", "id", call->id, key, value), fd);
-	call_free(call);
-	client_settle(k);
-}
-
 void control_reply(struct control_call *call, json_t *result, int fd)
 {
-	call_answer(call, "result", result ? result : json_object(), fd);
+	struct client *k = call->client;
+	json_t *body = json_pack("{sOso}", "id", call->id, "result", result ? result : json_object());
+
+	/* A stream has no message bounds: the line says that a descriptor belongs to it, in order. */
+	if (fd >= 0 && body)
+		(void)json_object_set_new(body, "fd", json_true());
+	client_queue(k, body, fd);
+	call_free(call);
+	client_settle(k);
 }
 
 void control_fail(struct control_call *call, int r, const char *format, ...)

@@ -1,7 +1,8 @@
 /* The control socket: JSON, one request a line, answers in any order, a file as a passed descriptor.
  *
  *	-> {"id": 7, "method": "status", "params": {...}}
- *	<- {"id": 7, "result": {...}}          the descriptor, if any, comes with this line's first byte
+ *	<- {"id": 7, "result": {...}}
+ *	<- {"id": 7, "result": {...}, "fd": true}    a descriptor comes with it; several come in the order of their lines
  *	<- {"id": 7, "error": "one sentence", "errno": 22}
  *	<- {"id": 7, "event": {...}}           zero or more before the result of a long call
  *

@@ -329,10 +329,10 @@ static int start(struct recording *k, const struct request *q)
 	r = gather_new(&m->tools, q->source, &q->params, &k->gather);
 	if (r < 0)
 		return r;
-	r = sd_event_add_time_relative(m->event, &k->timer, CLOCK_MONOTONIC, q->duration_ns / 1000, 1, on_timer, k);
+	r = gather_attach(k->gather);
 	if (r < 0)
 		return r;
-	return gather_attach(k->gather);
+	return sd_event_add_time_relative(m->event, &k->timer, CLOCK_MONOTONIC, q->duration_ns / 1000, 1, on_timer, k);
 }
 
 void record_handle(struct manager *m, struct control_call *call, const json_t *params)

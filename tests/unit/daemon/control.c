@@ -197,7 +197,7 @@ static void passes_a_file(void **state)
 	assert_int_equal(send(f->fd, request, strlen(request), 0), strlen(request));
 	turn(f);
 	n = socket_recv_fds(f->fd, reply, sizeof(reply), &fd, 1, &n_fds);
-	assert_int_equal(n, strlen("{\"id\":1,\"result\":{}}\n"));
+	assert_int_equal(n, strlen("{\"id\":1,\"result\":{},\"fd\":true}\n"));
 	assert_int_equal(n_fds, 1);
 	assert_int_equal(fd_pread_full(fd, contents, 8, 0), 0);
 	assert_string_equal(contents, "contents");

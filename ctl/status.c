@@ -1,0 +1,189 @@
+/* emberctl status: what the running emberd does and what it costs. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "ctl/command.h"
+#include "ctl/daemon.h"
+#include "ctl/table.h"
+
+enum {
+	OPTION_SOCKET = 0x1000,
+};
+
+static const struct argp_option status_options[] = {
+	{ "socket", OPTION_SOCKET, "PATH", 0, "emberd's control socket (default: " DAEMON_SOCKET ")", 0 },
+	{ 0 },
+};
+
+static error_t status_parse(int key, char *arg, struct argp_state *state)
+{
+	if (key != OPTION_SOCKET)
+		return ARGP_ERR_UNKNOWN;
+	*(const char **)state->input = arg;
+	return 0;
+}
+
+static uint64_t number(const json_t *o, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(o, key));
+}
+
+static const char *text(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static void print_size(const char *name, uint64_t bytes)
+{
+	char b[UNITS_TEXT_MAX];
+
+	printf("  %-22s %s\n", name, units_format_size(b, bytes));
+}
+
+static void print_cpu(const char *name, uint64_t ns, uint64_t of_ns)
+{
+	char b[UNITS_TEXT_MAX];
+
+	printf("  %-22s %s (%.3f %% of a core)\n", name, units_format_time(b, ns),
+		of_ns ? 100.0 * (double)ns / (double)of_ns : 0);
+}
+
+static void print_process(const json_t *s)
+{
+	const json_t *memory = json_object_get(s, "memory"), *cpu = json_object_get(s, "cpu");
+	uint64_t uptime = number(s, "uptime_ns");
+	char b[UNITS_TEXT_MAX];
+
+	printf("emberd %s, PID %llu, up %s, store %s\n", text(s, "version"), (unsigned long long)number(s, "pid"),
+		units_format_time(b, uptime), text(s, "store"));
+	printf("\nmemory\n");
+	print_size("emberd", number(memory, "emberd_rss_bytes"));
+	print_size("children", number(memory, "children_rss_bytes"));
+	print_size("BPF maps", number(memory, "bpf_map_bytes"));
+	printf("\nCPU time since start\n");
+	print_cpu("emberd", number(cpu, "emberd_ns"), uptime);
+	print_cpu("children", number(cpu, "children_ns"), uptime);
+	print_cpu("BPF programs", number(cpu, "bpf_ns"), uptime);
+}
+
+static void print_windows(const json_t *s)
+{
+	const json_t *w = json_object_get(s, "windows"), *code = json_object_get(s, "code"),
+		     *symbols = json_object_get(s, "symbols");
+	char b[UNITS_TEXT_MAX];
+
+	printf("\nwindows: %llu written (%s), %llu failed, %llu empty%s%s\n", (unsigned long long)number(w, "written"),
+		units_format_size(b, number(w, "bytes")), (unsigned long long)number(w, "failed"),
+		(unsigned long long)number(w, "empty"), *text(w, "last_error") ? "; last error: " : "",
+		text(w, "last_error"));
+	printf("code: %llu files, %llu identified, %llu not readable; unwind rows %llu of %llu; %llu pages evicted\n",
+		(unsigned long long)number(code, "files"), (unsigned long long)number(code, "files_identified"),
+		(unsigned long long)number(code, "files_failed"), (unsigned long long)number(code, "rows_used"),
+		(unsigned long long)number(code, "rows_room"), (unsigned long long)number(code, "pages_evicted"));
+	printf("symbols: %llu addresses from the cache, %llu asked, %llu unknown; symbolizer started %llu times, killed "
+	       "%llu; cache %s\n",
+		(unsigned long long)number(symbols, "from_cache"), (unsigned long long)number(symbols, "asked"),
+		(unsigned long long)number(symbols, "unknown"), (unsigned long long)number(symbols, "symbolizer_starts"),
+		(unsigned long long)number(symbols, "symbolizer_kills"),
+		units_format_size(b, number(symbols, "cache_bytes")));
+}
+
+static int add_source(struct table *t, const json_t *source)
+{
+	char rate[32], samples[32], lost[32], truncated[32], window[32], cost[32];
+	uint64_t runs = number(source, "bpf_runs");
+
+	(void)snprintf(rate, sizeof(rate), "%llu", (unsigned long long)number(source, "rate"));
+	(void)snprintf(samples, sizeof(samples), "%llu", (unsigned long long)number(source, "samples"));
+	(void)snprintf(lost, sizeof(lost), "%llu", (unsigned long long)number(source, "lost"));
+	(void)snprintf(truncated, sizeof(truncated), "%llu", (unsigned long long)number(source, "truncated"));
+	(void)snprintf(window, sizeof(window), "%llu", (unsigned long long)number(source, "window_samples"));
+	(void)snprintf(cost, sizeof(cost), "%.1f µs",
+		runs ? (double)number(source, "bpf_ns") / 1000 / (double)runs : 0);
+	return table_add_row(
+		t, (const char *[]){ text(source, "name"), rate, samples, lost, truncated, window, cost });
+}
+
+static int print_sources(const json_t *s)
+{
+	static const struct table_column columns[] = {
+		{ "source", 0 },
+		{ "rate", TABLE_RIGHT },
+		{ "samples", TABLE_RIGHT },
+		{ "lost", TABLE_RIGHT },
+		{ "truncated", TABLE_RIGHT },
+		{ "in window", TABLE_RIGHT },
+		{ "a run", TABLE_RIGHT },
+	};
+	_cleanup_(table_freep) struct table *t = NULL;
+	const json_t *source;
+	size_t i;
+	int r = table_new(columns, ARRAY_SIZE(columns), &t);
+
+	json_array_foreach (json_object_get(s, "sources"), i, source)
+		r = r < 0 ? r : add_source(t, source);
+	printf("\n");
+	return r < 0 ? r : table_print(t, stdout, table_terminal_width(stdout));
+}
+
+/* Counters that say that something did not go the straight way. */
+static void print_counters(const json_t *s)
+{
+	json_t *source, *value;
+	const char *name;
+	size_t i;
+
+	json_array_foreach (json_object_get(s, "sources"), i, source) {
+		printf("\ncounters of %s:", text(source, "name"));
+		json_object_foreach (json_object_get(source, "counters"), name, value)
+			if (json_integer_value(value))
+				printf(" %s=%lld", name, (long long)json_integer_value(value));
+		printf("\n");
+	}
+}
+
+static int status_run(const struct command *c, int argc, char **argv)
+{
+	_cleanup_(command_args_done) struct command_args args = { 0 };
+	_cleanup_(daemon_freep) struct daemon *d = NULL;
+	_cleanup_(json_decrefp) json_t *s = NULL;
+	const char *socket = DAEMON_SOCKET;
+	int r;
+
+	r = command_parse(c, argc, argv, &args, &socket);
+	if (r != 0)
+		return r;
+	r = daemon_connect(socket, &d);
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		return log_err(0, "no emberd is running (nobody listens at %s); start it with 'systemctl start emberd'", socket), r;
+	if (r < 0)
+		return log_err(r, "cannot reach emberd at %s; run as root", socket);
+	r = daemon_call(d, "status", NULL, &s);
+	if (r < 0)
+		return r;
+	if (args.json)
+		return command_print_json(json_incref(s));
+	print_process(s);
+	print_windows(s);
+	r = print_sources(s);
+	print_counters(s);
+	return r < 0 ? log_err(r, "cannot print") : 0;
+}
+
+const struct command status_command = {
+	.name = "status",
+	.arguments = "",
+	.summary = "show what the running emberd does, loses and costs",
+	.details = "Memory of emberd, its children and its BPF maps, CPU time, samples and losses by name, windows written.\n\n"
+		   "Examples:\n"
+		   "  emberctl status\n"
+		   "  emberctl status --json | jq .memory",
+	.flags = COMMAND_JSON,
+	.options = status_options,
+	.parse = status_parse,
+	.run = status_run,
+};
