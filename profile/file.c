@@ -185,8 +185,12 @@ int file_read_into(struct profile *dst, const struct pprof_read_options *options
 
 	assert(path);
 
-	r = strcmp(path, "-") == 0 ? fd_read_all(STDIN_FILENO, FILE_BYTES_MAX, &data, &n)
-	                           : file_read_all(dirfd, path, FILE_BYTES_MAX, &data, &n);
+	if (strcmp(path, "-") != 0) { /* blocking: the shell's <(command) is a pipe */
+		fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		if (fd < 0)
+			return fail(error, -errno, "cannot open: %s", strerror(errno));
+	}
+	r = fd_read_all(fd >= 0 ? fd : STDIN_FILENO, FILE_BYTES_MAX, &data, &n);
 	if (r < 0)
 		return fail(error, r, "cannot read: %s", strerror(-r));
 	return file_read_bytes(dst, options, data, n, error);

@@ -353,7 +353,9 @@ static int commit(struct reader *r)
 		*profile_header(r->dst) = before;
 		return e;
 	}
-	for (const int64_t *row = r->rows; row < r->rows + r->n_rows * width; row += width) {
+	for (size_t i = 0; i < r->n_rows; i++) {
+		const int64_t *row = r->rows + i * width;
+
 		e = profile_add_sample(r->dst, (uint32_t)((uint64_t)row[0] >> 32), (uint32_t)row[0], row + 1, NULL);
 		assert(e >= 0);
 	}
