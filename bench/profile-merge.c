@@ -1,7 +1,7 @@
 /* How fast profiles are merged, on generated ones that look like an hour of a busy host.
  *
  *	profile-merge generate DIR N [STACKS]	N files of 18,600 distinct stacks (or STACKS), .pb.zst and .pb.gz
- *	profile-merge merge FILE...		merges them and says what it took
+ *	profile-merge merge [-o OUT] FILE...	merges them and says what it took
  *	profile-merge write FILE [OUT]		reads one and writes it 20 times
  */
 #include <fcntl.h>
@@ -158,7 +158,7 @@ static double cpu_ms(void)
 	return (double)clock_now_ns(CLOCK_PROCESS_CPUTIME_ID) / 1e6;
 }
 
-static void merge(char **files, int n)
+static void merge(const char *out, char **files, int n)
 {
 	_cleanup_(profile_freep) struct profile *p = NULL;
 	double before = cpu_ms(), after;
@@ -180,6 +180,8 @@ static void merge(char **files, int n)
 	        n, after - before, (after - before) / n, profile_n_stacks(p), profile_n_samples(p),
 	        profile_n_locations(p), (double)profile_bytes(p) / 1e6, (double)usage.ru_maxrss / 1e3,
 	        profile_total(p, 0));
+	if (out)
+		must(file_save(out, p, NULL, NULL));
 }
 
 static void write_often(const char *file, const char *out)
@@ -216,13 +218,16 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc >= 3 && strcmp(argv[1], "merge") == 0) {
-		merge(argv + 2, argc - 2);
+		int skip = argc > 4 && strcmp(argv[2], "-o") == 0 ? 4 : 2;
+
+		merge(skip == 4 ? argv[3] : NULL, argv + skip, argc - skip);
 		return 0;
 	}
 	if (argc >= 3 && strcmp(argv[1], "write") == 0) {
 		write_often(argv[2], argc > 3 ? argv[3] : NULL);
 		return 0;
 	}
-	(void)fprintf(stderr, "Usage: profile-merge generate DIR N [STACKS] | merge FILE... | write FILE [OUT]\n");
+	(void)fprintf(
+	        stderr, "Usage: profile-merge generate DIR N [STACKS] | merge [-o OUT] FILE... | write FILE [OUT]\n");
 	return 2;
 }
