@@ -172,7 +172,9 @@ static uint64_t window_left_ns(const struct manager *m)
 
 static int arm_window_timer(struct manager *m)
 {
-	int r = sd_event_source_set_time_relative(m->window_timer, window_left_ns(m) / 1000);
+	/* Not relative: the loop's time is from before the work of this turn. */
+	int r = sd_event_source_set_time(
+		m->window_timer, (clock_now_ns(CLOCK_MONOTONIC) + window_left_ns(m)) / 1000);
 
 	return r < 0 ? r : sd_event_source_set_enabled(m->window_timer, SD_EVENT_ONESHOT);
 }

@@ -332,7 +332,9 @@ static int start(struct recording *k, const struct request *q)
 	r = gather_attach(k->gather);
 	if (r < 0)
 		return r;
-	return sd_event_add_time_relative(m->event, &k->timer, CLOCK_MONOTONIC, q->duration_ns / 1000, 1, on_timer, k);
+	/* Not relative: the loop's time is from before the programs were loaded. */
+	return sd_event_add_time(m->event, &k->timer, CLOCK_MONOTONIC,
+		(clock_now_ns(CLOCK_MONOTONIC) + q->duration_ns) / 1000, 1, on_timer, k);
 }
 
 void record_handle(struct manager *m, struct control_call *call, const json_t *params)
