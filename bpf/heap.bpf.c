@@ -13,6 +13,13 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HEAP_PROCESSES_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} heap_intervals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, HEAP_LIVE_MAX);
 	__type(key, struct heap_key);
@@ -170,28 +177,28 @@ static __always_inline __s64 bytes_asked(struct uprobe_regs *ctx, __u64 cookie, 
 	return bytes >> 47 ? -1 : (__s64)bytes;
 }
 
-/* Whether the allocation of so many bytes is the one to take. */
-static __always_inline bool is_next(struct heap_process *p, __u64 bytes)
+/* The interval in force where the allocation of so many bytes is the one to take, else 0. */
+static __always_inline __u64 is_next(struct heap_process *p, __u32 pid, __u64 bytes)
 {
-	__u64 interval = p->interval;
+	__u64 *interval = bpf_map_lookup_elem(&heap_intervals, &pid);
 	__s64 left;
 
 	if (!bytes)
 		bytes = 1;
 	__sync_fetch_and_add(&p->objects, 1);
 	__sync_fetch_and_add(&p->bytes, bytes);
-	if (!interval)
-		return false;
+	if (!interval || !*interval)
+		return 0;
 	left = __sync_fetch_and_add(&p->countdown, -(__s64)bytes);
 	if (left > (__s64)bytes || left <= 0) /* below 0: another thread is about to draw the next */
-		return false;
-	p->countdown = next_sample_in(interval);
-	return true;
+		return 0;
+	p->countdown = next_sample_in(*interval);
+	return *interval;
 }
 
 static __always_inline int call(struct uprobe_regs *ctx, __u64 cookie)
 {
-	__u64 thread = bpf_get_current_pid_tgid(), id;
+	__u64 thread = bpf_get_current_pid_tgid(), id, interval;
 	__u32 pid = thread >> 32;
 	struct heap_process *p = bpf_map_lookup_elem(&heap_processes, &pid);
 	struct heap_call now = { .sp = CALL_SP(ctx) };
@@ -203,13 +210,16 @@ static __always_inline int call(struct uprobe_regs *ctx, __u64 cookie)
 	}
 	__sync_fetch_and_add(&p->hits, 1);
 	bytes = bytes_asked(ctx, cookie, pid);
-	if (bytes < 0 || !is_next(p, bytes))
+	if (bytes < 0)
+		return 1;
+	interval = is_next(p, pid, bytes);
+	if (!interval)
 		return 1;
 	__sync_fetch_and_add(&p->samples, 1);
 	now.id = id = __sync_fetch_and_add(&last_id, 1) + 1;
 	if (HEAP_COOKIE_FUNCTION(cookie) == HEAP_POSIX_MEMALIGN)
 		now.out = CALL_ARG(ctx, 0);
-	if (!emit_sample_object(ctx, PROFILE_HEAP, bytes, id, p->interval, false))
+	if (!emit_sample_object(ctx, PROFILE_HEAP, bytes, id, interval, false))
 		return 1;
 	if (bpf_map_update_elem(&heap_calls, &thread, &now, BPF_ANY) != 0) {
 		count(COUNTER_HEAP_CALLS_FULL);
