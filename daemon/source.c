@@ -85,8 +85,8 @@ static int sample_deliver(struct source_instance *i, const struct sample_record 
 	s.user = i->frames;
 	s.n_user = r->n_user;
 	s.truncated = r->end < STACK_END_MAX ? end_texts[r->end] : "unknown";
-	if (i->source->values)
-		i->source->values(i, r->value, &s);
+	if (i->source->values && !i->source->values(i, r, &s))
+		return 0;
 	i->delivered++;
 	i->truncated += s.truncated != NULL;
 	i->sample(i->userdata, i, &s);

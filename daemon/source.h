@@ -5,6 +5,7 @@
  * Order: source_open, source_attach, then source_drain from the event loop and source_flush at each window's end,
  * source_close. Nothing here blocks or logs above debug; one thread. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -76,8 +77,9 @@ struct source {
 	int (*attach)(struct source_instance *i);
 	/* A record of the ring that is not a plain sample or a file event; NULL where there are none. */
 	int (*record)(struct source_instance *i, const void *record, size_t size);
-	/* Turns the value of a sample record into s->values; NULL: values[0] = 1, values[1] = value. */
-	void (*values)(struct source_instance *i, uint64_t value, struct sample *s);
+	/* Turns a sample record into s->values; NULL: values[0] = 1, values[1] = value. Returns false where the source
+	 * keeps the sample to itself and tells of it in flush. */
+	bool (*values)(struct source_instance *i, const struct sample_record *r, struct sample *s);
 	int (*flush)(
 	        struct source_instance *i); /* window's end: deliver what the source has held back; NULL: nothing */
 	int (*set_rate)(struct source_instance *i, uint64_t rate); /* NULL: cannot be changed */

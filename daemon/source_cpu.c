@@ -192,12 +192,13 @@ static int cpu_set_rate(struct source_instance *i, uint64_t hz)
 }
 
 /* A sample weighs the time between two of its CPU. With cycles that is the nominal time. */
-static void cpu_values(struct source_instance *i, uint64_t value, struct sample *s)
+static bool cpu_values(struct source_instance *i, const struct sample_record *r, struct sample *s)
 {
 	const struct cpu *c = i->implementation;
 
 	s->values[0] = 1;
-	s->values[1] = (int64_t)(c->by_cycles ? i->period : value);
+	s->values[1] = (int64_t)(c->by_cycles ? i->period : r->value);
+	return true;
 }
 
 const struct source cpu_source = {

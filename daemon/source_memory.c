@@ -4,13 +4,14 @@
 #include <fcntl.h>
 #include <linux/perf_event.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "daemon/accounting.h"
+#include "bpf/memory.skel.h"
 #include "daemon/resident.h"
 #include "daemon/sources.h"
-#include "memory.skel.h"
+
 
 #define RING_BYTES (256u << 10)
 
@@ -69,7 +70,7 @@ static int memory_load(struct source_instance *i, struct memory *m)
 	(void)bpf_program__set_autoload(m->skel->progs.memory_fault_user, tracepoint);
 	(void)bpf_program__set_autoload(m->skel->progs.memory_fault_kernel, tracepoint);
 	(void)bpf_program__set_autoload(m->skel->progs.memory_fault_event, !tracepoint);
-	return source_load(i, m->skel->obj);
+	return source_load(i, m->skel->obj, &m->skel->rodata->constants);
 }
 
 static int memory_open(struct source_instance *i)
@@ -104,11 +105,11 @@ static int attach_event(struct memory *m, int cpu)
 		.config = PERF_COUNT_SW_PAGE_FAULTS,
 		.sample_period = 1,
 	};
-	_cleanup_close_ int fd = accounting_perf_event_open(&attr, cpu);
+	_cleanup_close_ int fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 	struct bpf_link *link;
 
 	if (fd < 0)
-		return fd;
+		return -errno;
 	link = bpf_program__attach_perf_event(m->skel->progs.memory_fault_event, fd);
 	if (!link)
 		return -errno;
@@ -139,14 +140,21 @@ static int memory_attach(struct source_instance *i)
 	struct memory *m = i->implementation;
 	int r;
 
-	r = memory_bpf__attach(m->skel); /* perf_event programs are left out by libbpf */
+	if (features_has(FEATURE_PAGE_FAULT_TRACEPOINT)) {
+		m->skel->links.memory_fault_user = bpf_program__attach(m->skel->progs.memory_fault_user);
+		m->skel->links.memory_fault_kernel = bpf_program__attach(m->skel->progs.memory_fault_kernel);
+		r = m->skel->links.memory_fault_user && m->skel->links.memory_fault_kernel ? 0 : -errno;
+	} else {
+		r = attach_events(m);
+	}
 	if (r < 0)
 		return r;
-	return features_has(FEATURE_PAGE_FAULT_TRACEPOINT) ? 0 : attach_events(m);
+	m->skel->links.memory_fork = bpf_program__attach(m->skel->progs.memory_fork);
+	return m->skel->links.memory_fork ? 0 : -errno;
 }
 
 /* A fault: one of a fraction, so it stands for as many as are not watched. What it holds is told at the window's end. */
-static void memory_values(struct source_instance *i, const struct sample_record *r, struct sample *s)
+static bool memory_values(struct source_instance *i, const struct sample_record *r, struct sample *s)
 {
 	struct memory *m = i->implementation;
 	unsigned shift = MEMORY_VALUE_SHIFT(r->value);
@@ -158,6 +166,7 @@ static void memory_values(struct source_instance *i, const struct sample_record 
 	m->samples++;
 	if (resident_touch(m->resident, s, MEMORY_VALUE_ADDRESS(r->value), shift, region) == -ENOSPC)
 		m->samples += SAMPLES_PER_SECOND_MAX; /* too much is watched: the next tick sees to it */
+	return true;
 }
 
 static int memory_record(struct source_instance *i, const void *record, size_t size)
@@ -192,7 +201,7 @@ static void set_shift(struct source_instance *i, unsigned shift)
 {
 	struct memory *m = i->implementation;
 
-	m->skel->bss->block_shift = shift;
+	m->skel->data->block_shift = shift;
 	resident_coarsen(m->resident, shift);
 	i->period = 1ull << (MEMORY_BLOCK_SHIFT + shift);
 }
@@ -202,7 +211,7 @@ static void memory_tick(struct source_instance *i)
 {
 	struct memory *m = i->implementation;
 	uint64_t samples = m->samples - m->samples_at_tick;
-	unsigned shift = m->skel->bss->block_shift;
+	unsigned shift = m->skel->data->block_shift;
 	struct resident_stats stats;
 
 	m->samples_at_tick = m->samples;
@@ -213,7 +222,7 @@ static void memory_tick(struct source_instance *i)
 	} else if (m->calm_seconds >= CALM_SECONDS && shift > MEMORY_SHIFT_MIN &&
 		   stats.blocks < RESIDENT_LIMITS_DEFAULT.blocks / 4) {
 		m->calm_seconds = 0;
-		m->skel->bss->block_shift = shift - 1; /* what is held keeps its weight */
+		m->skel->data->block_shift = shift - 1; /* what is held keeps its weight */
 		i->period = 1ull << (MEMORY_BLOCK_SHIFT + shift - 1);
 	}
 }

@@ -2,5 +2,6 @@
 
 const struct source *const sources[] = {
 	&cpu_source,
+	&memory_source,
 	NULL,
 };

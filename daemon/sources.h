@@ -4,6 +4,8 @@
 #include "daemon/source.h"
 
 extern const struct source cpu_source;
+extern const struct source heap_source;
+extern const struct source memory_source;
 
 #define SOURCE_RING_BYTES_DEFAULT (512u * 1024)
 
