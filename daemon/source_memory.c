@@ -8,9 +8,9 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "bpf/memory.skel.h"
 #include "daemon/resident.h"
 #include "daemon/sources.h"
+#include "bpf/memory.skel.h"
 
 
 #define RING_BYTES (256u << 10)
