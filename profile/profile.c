@@ -644,40 +644,19 @@ void profile_rollback(struct profile *p, const struct profile_mark *mark)
 
 /* ---- look-ups ---- */
 
-uint32_t profile_n_strings(const struct profile *p)
-{
-	return POOL_COUNT(p->strings, struct span);
-}
+#define DEFINE_COUNT(pool, type)                                                                                       \
+	uint32_t profile_n_##pool(const struct profile *p)                                                             \
+	{                                                                                                              \
+		return POOL_COUNT(p->pool, type);                                                                      \
+	}
 
-uint32_t profile_n_mappings(const struct profile *p)
-{
-	return POOL_COUNT(p->mappings, struct profile_mapping);
-}
-
-uint32_t profile_n_functions(const struct profile *p)
-{
-	return POOL_COUNT(p->functions, struct profile_function);
-}
-
-uint32_t profile_n_locations(const struct profile *p)
-{
-	return POOL_COUNT(p->locations, struct location);
-}
-
-uint32_t profile_n_stacks(const struct profile *p)
-{
-	return POOL_COUNT(p->stacks, struct span);
-}
-
-uint32_t profile_n_label_sets(const struct profile *p)
-{
-	return POOL_COUNT(p->label_sets, struct span);
-}
-
-uint32_t profile_n_samples(const struct profile *p)
-{
-	return POOL_COUNT(p->samples, struct profile_sample);
-}
+DEFINE_COUNT(strings, struct span)
+DEFINE_COUNT(mappings, struct profile_mapping)
+DEFINE_COUNT(functions, struct profile_function)
+DEFINE_COUNT(locations, struct location)
+DEFINE_COUNT(stacks, struct span)
+DEFINE_COUNT(label_sets, struct span)
+DEFINE_COUNT(samples, struct profile_sample)
 
 uint32_t profile_n_comments(const struct profile *p)
 {
