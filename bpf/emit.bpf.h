@@ -40,8 +40,8 @@ static __always_inline int emit_registers(struct scratch *s, const struct task_s
 	if (BPF_CORE_READ(task, flags) & PF_KTHREAD_FLAG)
 		return STACK_END_KERNEL_ONLY;
 	if (!BPF_CORE_READ(task, mm)) {
-		count(COUNTER_EXITING);
-		return STACK_END_NO_REGISTERS;
+		count(COUNTER_EXITING); /* past exit_mm(): nothing is left that could be cut */
+		return STACK_END_KERNEL_ONLY;
 	}
 	regs = (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	if (!regs)

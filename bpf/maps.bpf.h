@@ -86,7 +86,7 @@ struct scratch {
 	__u32 switches;
 	__u32 doubt; /* enum stack_end: a frame pointer was followed where nothing says that there is one */
 	__u32 by_rows, by_fp;
-	struct {
+	volatile struct {
 		__u32 pattern, text, star, mark;
 	} glob;
 	struct unwind_window window;

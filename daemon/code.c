@@ -6,6 +6,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -18,41 +19,15 @@
 #include "daemon/code_table.h"
 #include "daemon/symbolizer.h"
 
-#define INDEX_BITS 12
-_Static_assert(FILES_MAX == 1 << INDEX_BITS, "an ID is an index and a generation");
-
 #define ASKED_AT_A_TIME 2
 #define KEPT_FDS_MAX 128
-#define HOLDS_MAX 64
-#define LEAVE_NS (2 * NS_PER_SEC) /* rings are drained many times in it */
-#define IDLE_SECONDS 120          /* a file idle for less is not recycled */
-#define FULL_MARK (FILES_MAX - FILES_MAX / 8)
-#define PRELOAD_ROWS_PAGES 128  /* files up to 8 MiB of code are brought in whole ... */
-#define PRELOAD_ROWS_PERCENT 60 /* ... while this much of the pool is taken */
+/* Rows are brought in ahead of page misses while the pool has room: of a sampled file more readily. */
+#define FILL_SAMPLED_PERCENT 75
+#define FILL_EXPECTED_PERCENT 40
+#define FILL_EVERY_US 10000
+#define FILL_PAGES 32
 #define ROW_BLOCKS_MIN 4096
 #define ASK_AGAIN_MAX 64 /* coarse seconds */
-
-struct hold {
-	uint64_t token;
-	uint32_t since; /* COARSE_SECONDS */
-};
-
-struct code {
-	struct code_config config;
-	struct unwind_bpf *maps;
-	struct rows *rows;
-	struct code_entry *entries[FILES_MAX];
-	uint32_t generations[FILES_MAX];
-	uint32_t n_entries, n_kept;
-	struct code_queue sampled, expected;
-	unsigned n_asked;
-	struct hold holds[HOLDS_MAX];
-	unsigned n_holds;
-	uint64_t next_token;
-	uint64_t page_misses, rows_from_cache, rows_made;
-	uint32_t failed, recycled;
-	sd_event_source *preload;
-};
 
 /* What a request to the symbolizer carries: the table may have moved on when the answer comes. */
 struct job {
@@ -61,10 +36,11 @@ struct job {
 };
 
 static void pump(struct code *c);
+static void fill(struct code *c);
 
 /* ---- the kernel's table ----------------------------------------------------------------------------------------- */
 
-static uint32_t now_coarse(void)
+uint32_t code_now(void)
 {
 	return COARSE_SECONDS(clock_now_ns(CLOCK_BOOTTIME));
 }
@@ -75,7 +51,7 @@ static int table_fd(const struct code *c)
 }
 
 /* Keeps what the programs write. */
-static void entry_publish(struct code *c, uint32_t index, uint32_t flags, const struct rows_file *rows, uint32_t asked)
+void code_entry_publish(struct code *c, uint32_t index, uint32_t flags, const struct rows_file *rows, uint32_t asked)
 {
 	struct file_entry e = { 0 };
 
@@ -88,7 +64,7 @@ static void entry_publish(struct code *c, uint32_t index, uint32_t flags, const 
 	(void)bpf_map_update_elem(table_fd(c), &index, &e, BPF_ANY);
 }
 
-static uint32_t entry_used(struct code *c, uint32_t index)
+uint32_t code_entry_used(struct code *c, uint32_t index)
 {
 	struct file_entry e = { 0 };
 
@@ -138,7 +114,7 @@ static void drop_oldest_kept(struct code *c)
 
 		if (!e || e->fd < 0 || e->state != CODE_STATE_DONE)
 			continue;
-		used = entry_used(c, i);
+		used = code_entry_used(c, i);
 		if (!oldest || used < oldest_used) {
 			oldest = e;
 			oldest_used = used;
@@ -197,18 +173,50 @@ static void hex(char *to, const uint8_t *bytes, size_t n)
 		(void)snprintf(to + 2 * i, 3, "%02x", bytes[i]);
 }
 
+static void filled(struct code *c, struct code_entry *e)
+{
+	TAILQ_REMOVE(&c->filling, e, queue);
+	e->is_filling = false;
+}
+
+/* A few pages of the first file that waits; the rest at the next turn. */
+static void fill(struct code *c)
+{
+	struct code_entry *e = TAILQ_FIRST(&c->filling);
+	unsigned percent;
+
+	if (!e)
+		return;
+	percent = e->is_sampled ? FILL_SAMPLED_PERCENT : FILL_EXPECTED_PERCENT;
+	if (rows_fill(c->rows, e->rows, &e->fill_cursor, FILL_PAGES, percent) == 0)
+		filled(c, e);
+	if (!TAILQ_EMPTY(&c->filling)) {
+		(void)sd_event_source_set_time_relative(c->fill_timer, FILL_EVERY_US);
+		(void)sd_event_source_set_enabled(c->fill_timer, SD_EVENT_ONESHOT);
+	}
+}
+
+static int on_fill(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)source;
+	(void)usec;
+	fill(userdata);
+	return 0;
+}
+
 static void entry_rows(struct code *c, struct code_entry *e, struct rows_file *rows)
 {
 	e->rows = rows;
-	entry_publish(c, index_of(e), FILE_ENTRY_KNOWN | FILE_ENTRY_ROWS, rows, 0);
-	if (rows_file_pages(rows) <= PRELOAD_ROWS_PAGES)
-		rows_load_all(c->rows, rows, PRELOAD_ROWS_PERCENT);
+	code_entry_publish(c, index_of(e), FILE_ENTRY_KNOWN | FILE_ENTRY_ROWS, rows, 0);
 	entry_done(c, e);
+	e->is_filling = true;
+	TAILQ_INSERT_TAIL(&c->filling, e, queue);
+	fill(c);
 }
 
 static void entry_without_rows(struct code *c, struct code_entry *e, uint32_t flags)
 {
-	entry_publish(c, index_of(e), FILE_ENTRY_KNOWN | flags, NULL, 0);
+	code_entry_publish(c, index_of(e), FILE_ENTRY_KNOWN | flags, NULL, 0);
 	entry_done(c, e);
 }
 
@@ -239,9 +247,25 @@ static int ask(struct code *c, struct code_entry *e, enum symbolizer_kind kind, 
 	return 0;
 }
 
+/* Asks for another event later, and later still each time: another process may have the file then. */
+static void entry_unreached(struct code *c, struct code_entry *e)
+{
+	uint32_t wait = 2u << MIN(e->tries, 5u);
+
+	e->tries++;
+	e->file.flags |= CODE_UNREADABLE;
+	code_entry_publish(c, index_of(e), 0, NULL, code_now() + MIN(wait, (uint32_t)ASK_AGAIN_MAX));
+}
+
 /* A request failed: what kind of file is it? */
 static void entry_failed(struct code *c, struct code_entry *e, int result)
 {
+	if (result == -ECHILD) { /* says nothing about the file: another event may ask again */
+		e->state = CODE_STATE_UNREACHED;
+		e->fd = close_fd(e->fd);
+		entry_unreached(c, e);
+		return;
+	}
 	c->failed++;
 	if (result == -EOWNERDEAD || result == -ETIMEDOUT)
 		e->file.flags |= CODE_POISONED;
@@ -351,7 +375,7 @@ int code_busy(const struct code *c)
 
 /* ---- entries ---------------------------------------------------------------------------------------------------- */
 
-static void entry_free(struct code *c, struct code_entry *e)
+void code_entry_free(struct code *c, struct code_entry *e)
 {
 	if (!e)
 		return;
@@ -372,6 +396,8 @@ static void entry_free(struct code *c, struct code_entry *e)
 			}
 		}
 	}
+	if (e->is_filling)
+		filled(c, e);
 	c->entries[index_of(e)] = NULL;
 	c->n_entries--;
 	entry_drop_fd(c, e);
@@ -406,29 +432,19 @@ static struct code_entry *entry_new(struct code *c, uint32_t index, const struct
 	return e;
 }
 
-static void entry_queue(struct code *c, struct code_entry *e, bool is_sampled)
+static void entry_queue(struct code *c, struct code_entry *e)
 {
-	entry_publish(c, index_of(e), FILE_ENTRY_KNOWN, NULL, 0);
+	code_entry_publish(c, index_of(e), FILE_ENTRY_KNOWN, NULL, 0);
 	if (!c->config.symbolizer) {
 		entry_without_rows(c, e, FILE_ENTRY_NO_ROWS);
 		return;
 	}
 	e->state = CODE_STATE_QUEUED;
-	if (is_sampled)
+	if (e->is_sampled)
 		TAILQ_INSERT_TAIL(&c->sampled, e, queue);
 	else
 		TAILQ_INSERT_TAIL(&c->expected, e, queue);
 	pump(c);
-}
-
-/* Asks for another event later, and later still each time: another process may have the file then. */
-static void entry_unreached(struct code *c, struct code_entry *e)
-{
-	uint32_t wait = 2u << MIN(e->tries, 5u);
-
-	e->tries++;
-	e->file.flags |= CODE_UNREADABLE;
-	entry_publish(c, index_of(e), 0, NULL, now_coarse() + MIN(wait, (uint32_t)ASK_AGAIN_MAX));
 }
 
 void code_meet(struct code *c, uint32_t index, const struct code_meeting *m)
@@ -437,7 +453,7 @@ void code_meet(struct code *c, uint32_t index, const struct code_meeting *m)
 	int fd;
 
 	if (e && memcmp(&e->key, &m->reach.key, sizeof(e->key)) != 0) {
-		entry_free(c, e);
+		code_entry_free(c, e);
 		c->generations[index]++;
 		e = NULL;
 	}
@@ -450,6 +466,7 @@ void code_meet(struct code *c, uint32_t index, const struct code_meeting *m)
 	if (m->is_deleted)
 		e->file.flags |= CODE_DELETED;
 	e->pid = m->reach.pid;
+	e->is_sampled = m->is_sampled;
 	fd = reach_open(&m->reach);
 	if (fd < 0) {
 		log_debug("cannot reach %s of process %d: %s", e->path, e->pid, strerror(-fd));
@@ -458,7 +475,7 @@ void code_meet(struct code *c, uint32_t index, const struct code_meeting *m)
 	}
 	e->file.flags &= ~(uint32_t)CODE_UNREADABLE;
 	e->fd = fd;
-	entry_queue(c, e, m->is_sampled);
+	entry_queue(c, e);
 }
 
 int code_allot(struct code *c, const struct file_key *key, uint32_t *ret_index)
@@ -527,100 +544,6 @@ int code_event(struct code *c, const void *record, size_t size)
 	return h->kind == RECORD_PAGE ? page_event(c, record, size) : -EBADMSG;
 }
 
-/* ---- forgetting ------------------------------------------------------------------------------------------------- */
-
-static uint32_t earliest_hold(const struct code *c)
-{
-	uint32_t since = UINT32_MAX;
-
-	for (unsigned i = 0; i < c->n_holds; i++)
-		since = MIN(since, c->holds[i].since);
-	return since;
-}
-
-uint64_t code_hold(struct code *c)
-{
-	if (c->n_holds == HOLDS_MAX) /* the newest may share the place of the one before it */
-		return c->holds[HOLDS_MAX - 1].token;
-	c->holds[c->n_holds++] = (struct hold){ .token = ++c->next_token, .since = now_coarse() };
-	return c->next_token;
-}
-
-void code_release(struct code *c, uint64_t hold)
-{
-	for (unsigned i = 0; i < c->n_holds; i++) {
-		if (c->holds[i].token != hold)
-			continue;
-		memmove(&c->holds[i], &c->holds[i + 1], (--c->n_holds - i) * sizeof(c->holds[0]));
-		return;
-	}
-}
-
-struct idle {
-	uint32_t used, index;
-};
-
-static int by_used(const void *a, const void *b)
-{
-	const struct idle *x = a, *y = b;
-
-	return x->used < y->used ? -1 : x->used > y->used;
-}
-
-/* Takes the longest idle files out of the kernel's table. Their indices return a little later, when no record that
- * carries them can be in a ring any more. */
-static void recycle(struct code *c)
-{
-	uint32_t before = MIN(earliest_hold(c), now_coarse() - IDLE_SECONDS), n = 0;
-	uint64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
-	_cleanup_free_ struct idle *list = calloc(FILES_MAX, sizeof(*list));
-
-	if (!list)
-		return;
-	for (uint32_t i = FILE_FIRST; i < FILES_MAX; i++) {
-		struct code_entry *e = c->entries[i];
-		uint32_t used;
-
-		if (!e || e->leaving_ns || e->state == CODE_STATE_ASKED)
-			continue;
-		used = entry_used(c, i);
-		if (used < before)
-			list[n++] = (struct idle){ .used = used, .index = i };
-	}
-	qsort(list, n, sizeof(*list), by_used);
-	for (uint32_t i = 0; i < n && i < FILES_MAX / 8; i++) {
-		struct code_entry *e = c->entries[list[i].index];
-
-		(void)bpf_map_delete_elem(bpf_map__fd(c->maps->maps.files), &e->key);
-		e->leaving_ns = now_ns;
-	}
-}
-
-static void entry_leave(struct code *c, uint32_t index)
-{
-	entry_publish(c, index, 0, NULL, 0);
-	entry_free(c, c->entries[index]);
-	c->generations[index] = (c->generations[index] + 1) & ((1u << (32 - INDEX_BITS)) - 1);
-	c->recycled++;
-	(void)bpf_map_update_elem(bpf_map__fd(c->maps->maps.free_files), NULL, &index, BPF_ANY);
-}
-
-void code_tick(struct code *c)
-{
-	uint64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
-
-	rows_tick(c->rows, now_ns);
-	if (c->n_entries < FULL_MARK)
-		return;
-	recycle(c);
-	for (uint32_t i = FILE_FIRST; i < FILES_MAX; i++) {
-		struct code_entry *e = c->entries[i];
-
-		if (e && e->leaving_ns && e->leaving_ns + LEAVE_NS <= now_ns && e->state != CODE_STATE_ASKED)
-			entry_leave(c, i);
-	}
-}
-
 /* ---- the vDSO --------------------------------------------------------------------------------------------------- */
 
 /* The kernel's own image as it is mapped into us: a memory file that the symbolizer reads like any other. */
@@ -657,7 +580,7 @@ static int vdso_meet(struct code *c)
 	}
 	e->fd = fd;
 	e->file.flags |= CODE_VDSO;
-	entry_queue(c, e, false);
+	entry_queue(c, e);
 	return 0;
 }
 
@@ -704,6 +627,21 @@ static int maps_new(struct code *c)
 	        c->config.cache_dirfd, &c->rows);
 }
 
+/* libbpf's own lines; whoever calls decides what a failure means. */
+static int on_libbpf(enum libbpf_print_level level, const char *format, va_list ap)
+{
+	char text[512];
+	int n;
+
+	if (log_max_level() < LOG_DEBUG || level == LIBBPF_DEBUG)
+		return 0;
+	n = vsnprintf(text, sizeof(text), format, ap);
+	if (n > 0 && (size_t)n < sizeof(text) && text[n - 1] == '\n')
+		text[n - 1] = '\0';
+	log_debug("%s", text);
+	return 0;
+}
+
 int code_new(const struct code_config *config, struct code **ret)
 {
 	_cleanup_(code_freep) struct code *c = calloc(1, sizeof(*c));
@@ -712,9 +650,15 @@ int code_new(const struct code_config *config, struct code **ret)
 	if (!c)
 		return -ENOMEM;
 	c->config = *config;
+	(void)libbpf_set_print(on_libbpf);
 	TAILQ_INIT(&c->sampled);
 	TAILQ_INIT(&c->expected);
-	r = maps_new(c);
+	TAILQ_INIT(&c->filling);
+	r = sd_event_add_time_relative(config->event, &c->fill_timer, CLOCK_MONOTONIC, 0, 0, on_fill, c);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(c->fill_timer, SD_EVENT_OFF);
+	if (r >= 0)
+		r = maps_new(c);
 	if (r < 0)
 		return r;
 	r = vdso_meet(c);
@@ -729,8 +673,9 @@ struct code *code_free(struct code *c)
 	if (!c)
 		return NULL;
 	sd_event_source_disable_unref(c->preload);
+	sd_event_source_disable_unref(c->fill_timer);
 	for (uint32_t i = 0; i < FILES_MAX; i++)
-		entry_free(c, c->entries[i]);
+		code_entry_free(c, c->entries[i]);
 	rows_free(c->rows);
 	unwind_bpf__destroy(c->maps);
 	free(c);

@@ -134,12 +134,12 @@ struct rows *rows_free(struct rows *r)
 	return NULL;
 }
 
-static int page_write(struct rows *r, uint32_t slot, uint32_t first_row, uint32_t n_rows)
+static int page_write(struct rows *r, uint32_t slot, uint32_t first_row, uint32_t n_rows, uint32_t used)
 {
 	struct unwind_page page = {
 		.first_row = first_row,
 		.n_rows = n_rows,
-		.used = COARSE_SECONDS(clock_now_ns(CLOCK_BOOTTIME)),
+		.used = used,
 	};
 
 	return bpf_map_update_elem(r->maps.pages_fd, &slot, &page, BPF_ANY);
@@ -151,7 +151,7 @@ static void page_evict(struct rows *r, uint32_t slot)
 	struct settling *s;
 
 	assert(page->n_blocks > 0);
-	(void)page_write(r, slot, 0, 0);
+	(void)page_write(r, slot, 0, 0, 0);
 	s = malloc(sizeof(*s));
 	if (s) {
 		*s = (struct settling){
@@ -210,6 +210,8 @@ void rows_tick(struct rows *r, uint64_t now_ns)
 		r->settling_blocks -= s->n;
 		free(s);
 	}
+	if (r->maps.row_blocks - extents_used(r->blocks) + r->settling_blocks < r->maps.row_blocks / 32)
+		evict(r, r->maps.row_blocks / 16);
 }
 
 void rows_stats(const struct rows *r, struct rows_stats *ret)
@@ -319,7 +321,7 @@ static int file_slots(struct rows *r, struct rows_file *f)
 	for (uint32_t i = 0; i < n; i++) {
 		bool listed = f->pages[at].page == f->first_page + i;
 
-		if (page_write(r, first + i, 0, listed ? 0 : UNWIND_PAGE_EMPTY) < 0)
+		if (page_write(r, first + i, 0, listed ? 0 : UNWIND_PAGE_EMPTY, 0) < 0)
 			return -errno;
 		at += listed;
 	}
@@ -462,7 +464,8 @@ static int page_read(struct rows *r, struct rows_file *f, const struct rows_page
 	return 0;
 }
 
-static int page_fill(struct rows *r, uint32_t slot, uint32_t first_block, uint32_t n_blocks, uint32_t n_rows)
+static int page_fill(
+        struct rows *r, uint32_t slot, uint32_t first_block, uint32_t n_blocks, uint32_t n_rows, uint32_t used)
 {
 	/* the buffer holds whole blocks: what follows the last row is never looked at */
 	for (uint32_t i = 0; i < n_blocks; i++) {
@@ -471,47 +474,51 @@ static int page_fill(struct rows *r, uint32_t slot, uint32_t first_block, uint32
 		if (bpf_map_update_elem(r->maps.rows_fd, &block, r->buffer + i * UNWIND_ROWS_PER_BLOCK, BPF_ANY) < 0)
 			return -errno;
 	}
-	return page_write(r, slot, first_block * UNWIND_ROWS_PER_BLOCK, n_rows) < 0 ? -errno : 0;
+	return page_write(r, slot, first_block * UNWIND_ROWS_PER_BLOCK, n_rows, used) < 0 ? -errno : 0;
 }
 
-int rows_load(struct rows *r, struct rows_file *f, uint32_t page)
+static int load(struct rows *r, struct rows_file *f, const struct rows_page *p, uint32_t used)
 {
-	const struct rows_page *p = page_find(f, page);
-	uint32_t slot, first, n;
+	uint32_t slot = f->first_slot + p->page - f->first_page, first;
+	uint32_t n = (p->n_rows + UNWIND_ROWS_PER_BLOCK - 1) / UNWIND_ROWS_PER_BLOCK;
 	int error;
 
-	if (!p)
-		return -ENOENT;
-	slot = f->first_slot + page - f->first_page;
 	if (r->resident[slot].n_blocks > 0)
 		return 0;
-	n = (p->n_rows + UNWIND_ROWS_PER_BLOCK - 1) / UNWIND_ROWS_PER_BLOCK;
 	error = page_read(r, f, p);
 	if (error < 0) {
 		r->failed++;
-		(void)page_write(r, slot, 0, UNWIND_PAGE_EMPTY); /* damaged: ask no more */
+		(void)page_write(r, slot, 0, UNWIND_PAGE_EMPTY, 0); /* damaged: ask no more */
 		return error;
 	}
 	if (extents_take(r->blocks, n, &first) < 0) {
 		evict(r, n);
 		return -EAGAIN;
 	}
-	error = page_fill(r, slot, first, n, p->n_rows);
+	error = page_fill(r, slot, first, n, p->n_rows, used);
 	if (error < 0) {
 		extents_give(r->blocks, first, n);
 		return error;
 	}
-	r->resident[slot] = (struct resident){ .first_block = first, .n_blocks = n };
+	r->resident[slot] = (struct resident){ .first_block = first, .n_blocks = (uint16_t)n };
 	r->n_resident++;
 	r->loaded++;
 	return 0;
 }
 
-void rows_load_all(struct rows *r, struct rows_file *f, unsigned percent)
+int rows_load(struct rows *r, struct rows_file *f, uint32_t page)
 {
-	for (uint32_t i = 0; i < f->header.n_pages; i++) {
+	const struct rows_page *p = page_find(f, page);
+
+	return p ? load(r, f, p, COARSE_SECONDS(clock_now_ns(CLOCK_BOOTTIME))) : -ENOENT;
+}
+
+int rows_fill(struct rows *r, struct rows_file *f, uint32_t *cursor, unsigned n, unsigned percent)
+{
+	for (; n > 0 && *cursor < f->header.n_pages; n--, ++*cursor) {
 		if ((uint64_t)extents_used(r->blocks) * 100 >= (uint64_t)r->maps.row_blocks * percent)
-			return;
-		(void)rows_load(r, f, f->pages[i].page);
+			return 0;
+		(void)load(r, f, &f->pages[*cursor], 1);
 	}
+	return *cursor < f->header.n_pages;
 }

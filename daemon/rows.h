@@ -36,10 +36,12 @@ uint32_t rows_file_pages(const struct rows_file *f); /* pages with rows */
 
 /* Brings a page in, putting others out if it must. -ENOENT: the file has no such page; -EAGAIN: room is on its way. */
 int rows_load(struct rows *r, struct rows_file *f, uint32_t page);
-/* Brings all pages of a file in while at most a share of the pool (percent) is taken. */
-void rows_load_all(struct rows *r, struct rows_file *f, unsigned percent);
+/* Brings in up to n pages of a file that nobody asked for yet, from *cursor (0 at first) on; they are the first to go
+ * again. 1: there are more; 0: all are in, or more than percent of the pool is taken. */
+int rows_fill(struct rows *r, struct rows_file *f, uint32_t *cursor, unsigned n, unsigned percent);
 
-/* Frees the room of pages that were put out a moment ago. now_ns: CLOCK_MONOTONIC. */
+/* Frees the room of pages that were put out a moment ago, and puts some out where little is free. now_ns:
+ * CLOCK_MONOTONIC. */
 void rows_tick(struct rows *r, uint64_t now_ns);
 
 struct rows_stats {
