@@ -158,6 +158,35 @@ static void counters_find(struct source_instance *i)
 	i->counters_fd = map ? bpf_map__fd(map) : -1;
 }
 
+static int follow(struct source_instance *i, const char *program, struct bpf_link **ret)
+{
+	struct bpf_program *p = bpf_object__find_program_by_name(i->obj, program);
+	struct bpf_link *link;
+
+	if (!p || !bpf_program__autoload(p))
+		return 0;
+	link = bpf_program__attach(p);
+	if (!link)
+		return -errno;
+	*ret = link;
+	return 0;
+}
+
+/* The followers of forks come first, so that no child is missed. */
+static int pids_select(struct source_instance *i)
+{
+	struct bpf_map *pids = bpf_object__find_map_by_name(i->obj, "selected_pids");
+	const struct targets *t = i->params.targets;
+	int r;
+
+	if (!pids || !t || (t->include.n_pids == 0 && t->exclude.n_pids == 0))
+		return 0;
+	r = follow(i, followers[0], &i->fork_link);
+	if (r == 0)
+		r = follow(i, followers[1], &i->exit_link);
+	return r == 0 ? targets_fill_pids(t, bpf_map__fd(pids)) : r;
+}
+
 int source_load(struct source_instance *i, struct bpf_object *obj, struct source_constants *constants)
 {
 	const uint32_t ring_bytes = i->params.ring_bytes ? i->params.ring_bytes : SOURCE_RING_BYTES_DEFAULT;
@@ -177,6 +206,9 @@ int source_load(struct source_instance *i, struct bpf_object *obj, struct source
 		return r;
 	i->obj = obj;
 	counters_find(i);
+	r = pids_select(i);
+	if (r < 0)
+		return r;
 	i->ring = ring_buffer__new(bpf_map__fd(ring), on_record, i, NULL);
 	return i->ring ? 0 : -errno;
 }
@@ -218,29 +250,9 @@ struct source_instance *source_close(struct source_instance *i)
 	return NULL;
 }
 
-static int follow(struct source_instance *i, const char *program, struct bpf_link **ret)
-{
-	struct bpf_program *p = bpf_object__find_program_by_name(i->obj, program);
-	struct bpf_link *link;
-
-	if (!p || !bpf_program__autoload(p))
-		return 0;
-	link = bpf_program__attach(p);
-	if (!link)
-		return -errno;
-	*ret = link;
-	return 0;
-}
-
 int source_attach(struct source_instance *i)
 {
-	int r;
-
-	/* first, so that no child is missed */
-	r = follow(i, followers[0], &i->fork_link);
-	if (r == 0)
-		r = follow(i, followers[1], &i->exit_link);
-	return r == 0 ? i->source->attach(i) : r;
+	return i->source->attach(i);
 }
 
 /* ---- the rest --------------------------------------------------------------------------------------------------- */
