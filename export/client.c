@@ -1,0 +1,195 @@
+#include "export/client.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include "base/clock.h"
+#include "base/fd.h"
+
+uint64_t export_files_stamp(const struct export_files *files)
+{
+	uint64_t stamp = 1469598103934665603ull; /* FNV-1a over what stat tells */
+
+	for (size_t i = 0; i < EXPORT_FILES; i++) {
+		struct stat st = { 0 };
+		uint64_t facts[5] = { i };
+
+		if (files->paths[i] && stat(files->paths[i], &st) == 0) {
+			facts[1] = st.st_ino;
+			facts[2] = (uint64_t)st.st_size;
+			facts[3] = (uint64_t)st.st_mtim.tv_sec;
+			facts[4] = (uint64_t)st.st_mtim.tv_nsec;
+		}
+		for (size_t k = 0; k < sizeof(facts); k++)
+			stamp = (stamp ^ ((const uint8_t *)facts)[k]) * 1099511628211ull;
+	}
+	return stamp;
+}
+
+static int spawn(const char *executable, int socket, pid_t *ret)
+{
+	char *argv[] = { (char *)executable, NULL }, *envp[] = { NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none, all;
+	int r;
+
+	(void)sigemptyset(&none);
+	(void)sigfillset(&all);
+	r = posix_spawn_file_actions_init(&actions);
+	if (r)
+		return -r;
+	r = posix_spawnattr_init(&attributes);
+	if (r) {
+		(void)posix_spawn_file_actions_destroy(&actions);
+		return -r;
+	}
+	/* The child logs where we do; it has no use for our input and output. */
+	r = posix_spawn_file_actions_adddup2(&actions, socket, EXPORT_SOCKET_FD);
+	r = r ? r : posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
+	r = r ? r : posix_spawn_file_actions_adddup2(&actions, 0, 1);
+	r = r ? r : posix_spawn_file_actions_addclosefrom_np(&actions, EXPORT_SOCKET_FD + 1);
+	r = r ? r : posix_spawnattr_setsigmask(&attributes, &none);
+	r = r ? r : posix_spawnattr_setsigdefault(&attributes, &all);
+	r = r ? r : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	r = r ? r : posix_spawn(ret, executable, &actions, &attributes, argv, envp);
+	(void)posix_spawnattr_destroy(&attributes);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	return -r;
+}
+
+static int send_config(int socket, const char *config, const struct export_files *files, const char **ret_bad)
+{
+	struct export_hello hello = { .version = EXPORT_VERSION };
+	size_t n = strlen(config), n_fds = 0;
+	_cleanup_free_ char *message = NULL;
+	int fds[EXPORT_FILES], r = 0;
+
+	if (n > EXPORT_CONFIG_BYTES_MAX)
+		return -E2BIG;
+	message = malloc(sizeof(hello) + n);
+	if (!message)
+		return -ENOMEM;
+	for (size_t i = 0; i < EXPORT_FILES && r >= 0; i++) {
+		if (!files->paths[i])
+			continue;
+		fds[n_fds] = open(files->paths[i], O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		if (fds[n_fds] < 0) {
+			r = -errno;
+			if (ret_bad)
+				*ret_bad = files->paths[i];
+			break;
+		}
+		n_fds++;
+		hello.files |= 1u << i;
+	}
+	memcpy(message, &hello, sizeof(hello));
+	memcpy(message + sizeof(hello), config, n);
+	if (r >= 0)
+		r = socket_send_fds(socket, message, sizeof(hello) + n, fds, n_fds);
+	for (size_t i = 0; i < n_fds; i++)
+		(void)close_fd(fds[i]);
+	return r;
+}
+
+int export_child_start(const char *executable, const char *config, const struct export_files *files,
+        struct export_child *ret, const char **ret_bad)
+{
+	_cleanup_close_ int ours = -1, theirs = -1;
+	struct export_child c = EXPORT_CHILD_NONE;
+	int pair[2], r;
+
+	assert(ret);
+
+	if (ret_bad)
+		*ret_bad = NULL;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	ours = pair[0];
+	theirs = pair[1];
+	/* Before the child is there: a file that cannot be opened costs no process. */
+	r = send_config(ours, config, files, ret_bad);
+	if (r < 0)
+		return r;
+	if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0)
+		return -errno;
+	r = spawn(executable, theirs, &c.pid);
+	if (r < 0)
+		return r;
+	c.socket = TAKE_FD(ours);
+	c.pidfd = (int)syscall(SYS_pidfd_open, c.pid, 0);
+	if (c.pidfd < 0) {
+		r = -errno;
+		(void)kill(c.pid, SIGKILL);
+		(void)waitpid(c.pid, NULL, 0);
+		(void)close_fd(c.socket);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+int export_child_send(struct export_child *c, const struct export_job *job, int input, int output)
+{
+	const int fds[] = { input, output };
+	int r = socket_send_fds(c->socket, job, sizeof(*job), fds, output < 0 ? 1 : 2);
+
+	return r == -ECONNRESET ? -EPIPE : r;
+}
+
+int export_child_receive(struct export_child *c, struct export_reply *ret)
+{
+	struct export_reply reply;
+	ssize_t n;
+
+	do
+		n = recv(c->socket, &reply, sizeof(reply), 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return 0;
+	if (n <= 0)
+		return -EPIPE;
+	if ((size_t)n != sizeof(reply) || reply.outcome >= EXPORT_OUTCOMES)
+		return -EBADMSG;
+	reply.error[sizeof(reply.error) - 1] = 0;
+	*ret = reply;
+	return 1;
+}
+
+void export_child_close(struct export_child *c, int is_forced)
+{
+	c->socket = close_fd(c->socket);
+	if (c->pid && is_forced)
+		(void)kill(c->pid, SIGKILL); /* not reaped yet, so the number is its own */
+}
+
+int export_child_reap(struct export_child *c, int *ret_status, uint64_t *ret_cpu_ns)
+{
+	struct rusage u = { 0 };
+	int status = 0;
+	pid_t pid;
+
+	if (c->pid) {
+		do
+			pid = wait4(c->pid, &status, WNOHANG, &u);
+		while (pid < 0 && errno == EINTR);
+		if (pid == 0)
+			return 0;
+	}
+	(void)close_fd(c->socket);
+	(void)close_fd(c->pidfd);
+	*c = EXPORT_CHILD_NONE;
+	if (ret_status)
+		*ret_status = status;
+	if (ret_cpu_ns)
+		*ret_cpu_ns = ((uint64_t)u.ru_utime.tv_sec + (uint64_t)u.ru_stime.tv_sec) * NS_PER_SEC +
+		              ((uint64_t)u.ru_utime.tv_usec + (uint64_t)u.ru_stime.tv_usec) * 1000;
+	return 1;
+}

@@ -1,0 +1,100 @@
+#include "export/delivery.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct delivery delivery_begin(
+        const struct export_config *c, struct http *http, const struct window *w, struct export_reply *reply)
+{
+	return (struct delivery){ .c = c, .http = http, .reply = reply, .parts_done = w->job->parts_done };
+}
+
+bool delivery_wants(struct delivery *d)
+{
+	return !d->stopped && d->part++ >= d->parts_done;
+}
+
+void delivery_note(struct delivery *d, enum export_outcome outcome, uint64_t samples, uint64_t profiles)
+{
+	switch (outcome) {
+	case EXPORT_SENT:
+		d->sent++;
+		d->reply->samples += samples;
+		break;
+	case EXPORT_RETRY:
+		d->stopped = true;
+		d->reply->parts_done = d->part - 1;
+		break;
+	default:
+		d->refused++;
+		d->reply->rejected += profiles;
+	}
+}
+
+void delivery_fail(struct delivery *d, int r)
+{
+	reply_set_failure(d->reply, d->http, r);
+	d->stopped = true;
+	d->reply->parts_done = d->part ? d->part - 1 : d->parts_done;
+}
+
+void delivery_end(struct delivery *d)
+{
+	if (d->stopped)
+		return;
+	/* Where nothing was taken, now or at an earlier try, the window is refused as a whole. */
+	d->reply->outcome = d->refused && !d->sent && !d->parts_done ? EXPORT_REJECTED : EXPORT_SENT;
+}
+
+enum export_outcome delivery_post(struct delivery *d, const struct http_request *request,
+        bool (*may_retry)(long status), struct http_answer *ret_answer)
+{
+	_cleanup_(http_answer_done) struct http_answer a = { 0 };
+	struct export_reply *reply = d->reply;
+	char text[160];
+	int r;
+
+	reply->requests++;
+	reply->bytes += request->body->size;
+	r = http_post(d->http, request, &a);
+	if (r < 0) {
+		reply_set_failure(reply, d->http, r);
+		return reply->outcome;
+	}
+	reply->status = (uint32_t)a.status;
+	if (a.status >= 200 && a.status < 300) {
+		if (a.is_cut)
+			reply_set(reply, EXPORT_SENT, "taken, but the answer broke off: %s", http_error(d->http));
+		reply->outcome = EXPORT_SENT;
+		if (ret_answer) {
+			*ret_answer = a;
+			a = (struct http_answer){ 0 };
+		}
+		return EXPORT_SENT;
+	}
+	http_answer_text(&a, text, sizeof(text));
+	if (may_retry(a.status)) {
+		reply->retry_after_ns = a.retry_after_ns;
+		reply_set(reply, EXPORT_RETRY, "HTTP status %ld %s", a.status, text);
+	} else if (a.status >= 300 && a.status < 400) {
+		reply_set(
+		        reply, EXPORT_REJECTED, "HTTP status %ld: redirects are not followed; correct Url=", a.status);
+	} else {
+		reply_set(reply, EXPORT_REJECTED, "HTTP status %ld %s", a.status, text);
+	}
+	return reply->outcome;
+}
+
+char *delivery_url(const char *base, const char *path)
+{
+	const char *host = strstr(base, "://"), *slash;
+	char *url;
+
+	host = host ? host + 3 : base;
+	slash = strchr(host, '/');
+	if (slash && slash[1])
+		return strdup(base);
+	if (asprintf(&url, "%.*s%s", (int)((slash ? slash : base + strlen(base)) - base), base, path) < 0)
+		return NULL;
+	return url;
+}

@@ -1,0 +1,115 @@
+#include "export/retry.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+enum {
+	GRPC_CANCELLED = 1,
+	GRPC_DEADLINE_EXCEEDED = 4,
+	GRPC_RESOURCE_EXHAUSTED = 8,
+	GRPC_ABORTED = 10,
+	GRPC_OUT_OF_RANGE = 11,
+	GRPC_UNAVAILABLE = 14,
+	GRPC_DATA_LOSS = 15,
+};
+
+uint64_t retry_delay_ns(const struct retry_policy *policy, unsigned failures, uint64_t retry_after_ns, uint64_t random)
+{
+	uint64_t pause = policy->initial_ns;
+
+	for (unsigned i = 1; i < failures && pause < policy->max_ns; i++)
+		pause *= 2;
+	pause = MIN(pause, policy->max_ns);
+	if (retry_after_ns) {
+		retry_after_ns = MIN(retry_after_ns, RETRY_AFTER_MAX_NS);
+		return retry_after_ns + random % (retry_after_ns / 10 + 1);
+	}
+	return pause / 2 + random % (pause / 2 + 1);
+}
+
+bool retry_otlp_status(long http_status)
+{
+	return http_status == 429 || (http_status >= 502 && http_status <= 504);
+}
+
+bool retry_grpc_status(long grpc_status, bool has_retry_info)
+{
+	switch (grpc_status) {
+	case GRPC_CANCELLED:
+	case GRPC_DEADLINE_EXCEEDED:
+	case GRPC_ABORTED:
+	case GRPC_OUT_OF_RANGE:
+	case GRPC_UNAVAILABLE:
+	case GRPC_DATA_LOSS:
+		return true;
+	case GRPC_RESOURCE_EXHAUSTED:
+		return has_retry_info;
+	default:
+		return false;
+	}
+}
+
+bool retry_plain_status(long http_status)
+{
+	return http_status == 408 || http_status == 429 || http_status >= 500;
+}
+
+static int month_of(const char *name)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
+	for (int i = 0; i < 12; i++)
+		if (strncmp(months + 3 * i, name, 3) == 0)
+			return i;
+	return -EINVAL;
+}
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT": the one form that servers may send. By hand, because strptime() asks the locale. */
+static int parse_date(const char *text, time_t *ret)
+{
+	struct tm tm = { 0 };
+	char month[4] = "", zone[4] = "";
+	const char *comma = strchr(text, ',');
+	time_t t;
+
+	if (!comma ||
+	        sscanf(comma + 1, "%2d %3s %4d %2d:%2d:%2d %3s", &tm.tm_mday, month, &tm.tm_year, &tm.tm_hour,
+	                &tm.tm_min, &tm.tm_sec, zone) != 7 ||
+	        strcmp(zone, "GMT") != 0)
+		return -EINVAL;
+	tm.tm_mon = month_of(month);
+	tm.tm_year -= 1900;
+	if (tm.tm_mon < 0 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+		return -EINVAL;
+	t = timegm(&tm);
+	if (t < 0)
+		return -EINVAL;
+	*ret = t;
+	return 0;
+}
+
+int retry_parse_after(const char *text, uint64_t now_s, uint64_t *ret_ns)
+{
+	uint64_t seconds = 0;
+	const char *p = text + strspn(text, " \t");
+	time_t date;
+
+	if (isdigit((unsigned char)*p)) {
+		for (; isdigit((unsigned char)*p); p++)
+			seconds = MIN(seconds * 10 + (uint64_t)(*p - '0'), (uint64_t)1 << 40);
+		if (p[strspn(p, " \t\r\n")])
+			return -EINVAL;
+	} else {
+		if (parse_date(p, &date) < 0)
+			return -EINVAL;
+		seconds = (uint64_t)date > now_s ? (uint64_t)date - now_s : 0;
+	}
+	*ret_ns = MIN(seconds * NS_PER_SEC, RETRY_AFTER_MAX_NS);
+	return 0;
+}
