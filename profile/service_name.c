@@ -209,5 +209,5 @@ void service_name(const struct service_rules *rules, const struct profile *p, co
 	for (size_t i = 0; i < ARRAY_SIZE(default_rules); i++)
 		if (apply(&default_rules[i], p, labels, n, name))
 			return;
-	strcpy(name, SERVICE_NAME_UNKNOWN);
+	memcpy(name, SERVICE_NAME_UNKNOWN, sizeof(SERVICE_NAME_UNKNOWN));
 }
