@@ -5,20 +5,15 @@
 #include "base/log.h"
 #include "profile/file.h"
 
-enum {
-	KEY_WIDTH = 0x1000,
-	KEY_HIDE,
-	KEY_TITLE,
-	KEY_GROUP_BY,
-};
-
 const struct argp_option picture_argp_options[] = {
 	{ "output", 'o', "FILE", 0, "Write FILE; its suffix decides: .svg or .html (default: SVG on standard output)",
 	        1 },
-	{ "width", KEY_WIDTH, "PIXELS", 0, "Width of an SVG (default: 1600; a page fills its window)", 1 },
-	{ "hide", KEY_HIDE, "REGEX", 0, "Leave out frames that match; their values stay with their callers", 1 },
-	{ "title", KEY_TITLE, "TEXT", 0, "Title of the picture", 1 },
-	{ "group-by", KEY_GROUP_BY, "LABEL", 0, "First row of boxes: comm (default), exe, unit, ..., or none", 1 },
+	{ "width", PICTURE_KEY_WIDTH, "PIXELS", 0, "Width of an SVG (default: 1600; a page fills its window)", 1 },
+	{ "hide", PICTURE_KEY_HIDE, "REGEX", 0, "Leave out frames that match; their values stay with their callers",
+	        1 },
+	{ "title", PICTURE_KEY_TITLE, "TEXT", 0, "Title of the picture", 1 },
+	{ "group-by", PICTURE_KEY_GROUP_BY, "LABEL", 0, "First row of boxes: comm (default), exe, unit, ..., or none",
+	        1 },
 	{ 0 },
 };
 
@@ -48,18 +43,18 @@ error_t picture_options_parse(int key, char *arg, struct argp_state *state)
 	case 'o':
 		o->output = arg;
 		return 0;
-	case KEY_WIDTH:
+	case PICTURE_KEY_WIDTH:
 		if (command_parse_number(arg, FLAMEGRAPH_WIDTH_MIN, FLAMEGRAPH_WIDTH_MAX, &width) < 0)
 			return command_option_error(state, "--width takes %d to %d pixels, not '%s'",
 			        FLAMEGRAPH_WIDTH_MIN, FLAMEGRAPH_WIDTH_MAX, arg);
 		o->flamegraph.width = (uint32_t)width;
 		return 0;
-	case KEY_HIDE:
+	case PICTURE_KEY_HIDE:
 		return set_hide(o, arg, state);
-	case KEY_TITLE:
+	case PICTURE_KEY_TITLE:
 		o->flamegraph.title = arg;
 		return 0;
-	case KEY_GROUP_BY:
+	case PICTURE_KEY_GROUP_BY:
 		o->flamegraph.group_by = strcmp(arg, "none") == 0 ? NULL : arg;
 		o->is_grouped_set = true;
 		return 0;

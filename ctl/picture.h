@@ -7,6 +7,13 @@
 #include "ctl/command.h"
 #include "profile/flamegraph.h"
 
+enum {
+	PICTURE_KEY_WIDTH = 0x1080,
+	PICTURE_KEY_HIDE,
+	PICTURE_KEY_TITLE,
+	PICTURE_KEY_GROUP_BY,
+};
+
 struct picture_options {
 	struct flamegraph_options flamegraph;
 	const char *output; /* NULL: not given */
