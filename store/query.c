@@ -42,7 +42,7 @@ int store_each_type(struct store *s, int (*f)(void *, const char *type), void *d
 		return -ENOMEM;
 	}
 	while (n < TYPES_MAX && (e = readdir(d)))
-		if (store_name_type_is_valid(e->d_name) && (e->d_type == DT_DIR || e->d_type == DT_UNKNOWN))
+		if (walk_is_type(fd, e->d_name) > 0)
 			(void)snprintf(types[n++], STORE_TYPE_MAX, "%.63s", e->d_name);
 	if (n)
 		qsort(types, n, sizeof(*types), compare_strings);

@@ -14,6 +14,7 @@
 #include "store/facts.h"
 #include "store/handle.h"
 #include "store/split.h"
+#include "store/walk.h"
 #include "store/write.h"
 
 #define PARTS_MAX 1024u
@@ -49,7 +50,7 @@ static int has_types(int dir_fd)
 		return -ENOMEM;
 	}
 	while ((e = readdir(d)))
-		if (e->d_type != DT_REG && store_name_type_is_valid(e->d_name))
+		if (walk_is_type(fd, e->d_name) > 0)
 			return 1;
 	return 0;
 }

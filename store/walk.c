@@ -120,6 +120,23 @@ int walk(struct store *s, const struct walk_where *w, int (*f)(void *, const str
 	return errno ? -errno : 0;
 }
 
+int walk_is_type(int dir_fd, const char *name)
+{
+	_cleanup_closedir_ DIR *d = NULL;
+	struct dirent *entry;
+	int r;
+
+	if (!store_name_type_is_valid(name))
+		return 0;
+	r = open_directory(dir_fd, name, &d);
+	if (r < 0)
+		return is_no_directory(r) ? 0 : r;
+	while ((entry = readdir(d)))
+		if (store_name_date_is_valid(entry->d_name))
+			return 1;
+	return 0;
+}
+
 int walk_open(struct store *s, const char *path)
 {
 	_cleanup_close_ int fd = openat(s->dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);

@@ -28,6 +28,9 @@ struct walk_where {
 /* f returns < 0 to fail, > 0 to stop. A directory that cannot be read is an error; one that vanishes is not. */
 int walk(struct store *s, const struct walk_where *where, int (*f)(void *, const struct walk_entry *), void *data);
 
+/* Whether a directory of that name has any date in it: other things live in the store's directory as well. 0 or 1. */
+int walk_is_type(int dir_fd, const char *name);
+
 /* All of a stored file; -EBADMSG where it is no plain file, -E2BIG over max. */
 int walk_read(struct store *s, const char *path, size_t max, char **ret, size_t *ret_size);
 int walk_open(struct store *s, const char *path);
