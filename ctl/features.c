@@ -7,17 +7,17 @@
 #include "ctl/table.h"
 
 enum {
-	OPTION_SOCKET = 0x1000,
+	OPTION_SOURCE = 0x1000,
 };
 
 static const struct argp_option features_options[] = {
-	{ "socket", OPTION_SOCKET, "PATH", 0, "emberd's control socket (default: " DAEMON_SOCKET ")", 0 },
+	{ "source", OPTION_SOURCE, "SOCKET", 0, "Ask the emberd that listens here (default: " DAEMON_SOCKET ")", 0 },
 	{ 0 },
 };
 
 static error_t features_parse(int key, char *arg, struct argp_state *state)
 {
-	if (key != OPTION_SOCKET)
+	if (key != OPTION_SOURCE)
 		return ARGP_ERR_UNKNOWN;
 	*(const char **)state->input = arg;
 	return 0;
@@ -72,10 +72,11 @@ const struct command features_command = {
 	.name = "features",
 	.arguments = "",
 	.summary = "show what this kernel allows, and why not",
-	.details = "Which sources work on this machine and what they need. Asks the running emberd, else a private one.\n\n"
-		   "Examples:\n"
-		   "  emberctl features\n"
-		   "  emberctl features --json",
+	.details = "Which sources work on this machine and what they need. Asks the running emberd, else a private "
+	           "one.\n\n"
+	           "Examples:\n"
+	           "  emberctl features\n"
+	           "  emberctl features --json",
 	.flags = COMMAND_JSON,
 	.options = features_options,
 	.parse = features_parse,

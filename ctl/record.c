@@ -26,7 +26,7 @@ enum {
 	OPTION_COMM,
 	OPTION_EXE,
 	OPTION_HEAP_INTERVAL,
-	OPTION_SOCKET,
+	OPTION_SOURCE,
 };
 
 static const struct argp_option record_options[] = {
@@ -44,7 +44,7 @@ static const struct argp_option record_options[] = {
 	        "Write here; the name's end says the format: .pb.gz .pb.zst .otlp .folded .svg .html .speedscope.json. "
 	        "Several sources: a folder, DIR/ (default: SOURCE.pb.gz)",
 	        0 },
-	{ "socket", OPTION_SOCKET, "PATH", 0, "emberd's control socket (default: " DAEMON_SOCKET ")", 0 },
+	{ "source", OPTION_SOURCE, "SOCKET", 0, "Ask the emberd that listens here (default: " DAEMON_SOCKET ")", 0 },
 	{ 0 },
 };
 
@@ -170,7 +170,7 @@ static error_t record_parse(int key, char *arg, struct argp_state *state)
 	case 'o':
 		x->output = arg;
 		return 0;
-	case OPTION_SOCKET:
+	case OPTION_SOURCE:
 		x->socket = arg;
 		return 0;
 	default:

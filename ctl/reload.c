@@ -6,17 +6,17 @@
 #include "ctl/daemon.h"
 
 enum {
-	OPTION_SOCKET = 0x1000,
+	OPTION_SOURCE = 0x1000,
 };
 
 static const struct argp_option reload_options[] = {
-	{ "socket", OPTION_SOCKET, "PATH", 0, "emberd's control socket (default: " DAEMON_SOCKET ")", 0 },
+	{ "source", OPTION_SOURCE, "SOCKET", 0, "Ask the emberd that listens here (default: " DAEMON_SOCKET ")", 0 },
 	{ 0 },
 };
 
 static error_t reload_parse(int key, char *arg, struct argp_state *state)
 {
-	if (key != OPTION_SOCKET)
+	if (key != OPTION_SOURCE)
 		return ARGP_ERR_UNKNOWN;
 	*(const char **)state->input = arg;
 	return 0;
@@ -44,10 +44,11 @@ const struct command reload_command = {
 	.name = "reload",
 	.arguments = "",
 	.summary = "let the running emberd read its configuration again",
-	.details = "A file with a mistake leaves the old configuration in force; the mistake is said with file, line and key. "
-		   "'emberd --check-config' tells beforehand.\n\n"
-		   "Examples:\n"
-		   "  emberctl reload",
+	.details = "A file with a mistake leaves the old configuration in force; the mistake is said with file, line "
+	           "and key. "
+	           "'emberd --check-config' tells beforehand.\n\n"
+	           "Examples:\n"
+	           "  emberctl reload",
 	.options = reload_options,
 	.parse = reload_parse,
 	.run = reload_run,

@@ -9,17 +9,17 @@
 #include "ctl/table.h"
 
 enum {
-	OPTION_SOCKET = 0x1000,
+	OPTION_SOURCE = 0x1000,
 };
 
 static const struct argp_option status_options[] = {
-	{ "socket", OPTION_SOCKET, "PATH", 0, "emberd's control socket (default: " DAEMON_SOCKET ")", 0 },
+	{ "source", OPTION_SOURCE, "SOCKET", 0, "Ask the emberd that listens here (default: " DAEMON_SOCKET ")", 0 },
 	{ 0 },
 };
 
 static error_t status_parse(int key, char *arg, struct argp_state *state)
 {
-	if (key != OPTION_SOCKET)
+	if (key != OPTION_SOURCE)
 		return ARGP_ERR_UNKNOWN;
 	*(const char **)state->input = arg;
 	return 0;
@@ -49,7 +49,7 @@ static void print_cpu(const char *name, uint64_t ns, uint64_t of_ns)
 	char b[UNITS_TEXT_MAX];
 
 	printf("  %-22s %s (%.3f %% of a core)\n", name, units_format_time(b, ns),
-		of_ns ? 100.0 * (double)ns / (double)of_ns : 0);
+	        of_ns ? 100.0 * (double)ns / (double)of_ns : 0);
 }
 
 static void print_process(const json_t *s)
@@ -59,7 +59,7 @@ static void print_process(const json_t *s)
 	char b[UNITS_TEXT_MAX];
 
 	printf("emberd %s, PID %llu, up %s, store %s\n", text(s, "version"), (unsigned long long)number(s, "pid"),
-		units_format_time(b, uptime), text(s, "store"));
+	        units_format_time(b, uptime), text(s, "store"));
 	printf("\nmemory\n");
 	print_size("emberd", number(memory, "emberd_rss_bytes"));
 	print_size("children", number(memory, "children_rss_bytes"));
@@ -73,23 +73,25 @@ static void print_process(const json_t *s)
 static void print_windows(const json_t *s)
 {
 	const json_t *w = json_object_get(s, "windows"), *code = json_object_get(s, "code"),
-		     *symbols = json_object_get(s, "symbols");
+	             *symbols = json_object_get(s, "symbols");
 	char b[UNITS_TEXT_MAX];
 
 	printf("\nwindows: %llu written (%s), %llu failed, %llu empty%s%s\n", (unsigned long long)number(w, "written"),
-		units_format_size(b, number(w, "bytes")), (unsigned long long)number(w, "failed"),
-		(unsigned long long)number(w, "empty"), *text(w, "last_error") ? "; last error: " : "",
-		text(w, "last_error"));
+	        units_format_size(b, number(w, "bytes")), (unsigned long long)number(w, "failed"),
+	        (unsigned long long)number(w, "empty"), *text(w, "last_error") ? "; last error: " : "",
+	        text(w, "last_error"));
 	printf("code: %llu files, %llu identified, %llu not readable; unwind rows %llu of %llu; %llu pages evicted\n",
-		(unsigned long long)number(code, "files"), (unsigned long long)number(code, "files_identified"),
-		(unsigned long long)number(code, "files_failed"), (unsigned long long)number(code, "rows_used"),
-		(unsigned long long)number(code, "rows_room"), (unsigned long long)number(code, "pages_evicted"));
-	printf("symbols: %llu addresses from the cache, %llu asked, %llu unknown; symbolizer started %llu times, killed "
+	        (unsigned long long)number(code, "files"), (unsigned long long)number(code, "files_identified"),
+	        (unsigned long long)number(code, "files_failed"), (unsigned long long)number(code, "rows_used"),
+	        (unsigned long long)number(code, "rows_room"), (unsigned long long)number(code, "pages_evicted"));
+	printf("symbols: %llu addresses from the cache, %llu asked, %llu unknown; symbolizer started %llu times, "
+	       "killed "
 	       "%llu; cache %s\n",
-		(unsigned long long)number(symbols, "from_cache"), (unsigned long long)number(symbols, "asked"),
-		(unsigned long long)number(symbols, "unknown"), (unsigned long long)number(symbols, "symbolizer_starts"),
-		(unsigned long long)number(symbols, "symbolizer_kills"),
-		units_format_size(b, number(symbols, "cache_bytes")));
+	        (unsigned long long)number(symbols, "from_cache"), (unsigned long long)number(symbols, "asked"),
+	        (unsigned long long)number(symbols, "unknown"),
+	        (unsigned long long)number(symbols, "symbolizer_starts"),
+	        (unsigned long long)number(symbols, "symbolizer_kills"),
+	        units_format_size(b, number(symbols, "cache_bytes")));
 }
 
 static int add_source(struct table *t, const json_t *source)
@@ -102,10 +104,9 @@ static int add_source(struct table *t, const json_t *source)
 	(void)snprintf(lost, sizeof(lost), "%llu", (unsigned long long)number(source, "lost"));
 	(void)snprintf(truncated, sizeof(truncated), "%llu", (unsigned long long)number(source, "truncated"));
 	(void)snprintf(window, sizeof(window), "%llu", (unsigned long long)number(source, "window_samples"));
-	(void)snprintf(cost, sizeof(cost), "%.1f µs",
-		runs ? (double)number(source, "bpf_ns") / 1000 / (double)runs : 0);
-	return table_add_row(
-		t, (const char *[]){ text(source, "name"), rate, samples, lost, truncated, window, cost });
+	(void)snprintf(
+	        cost, sizeof(cost), "%.1f µs", runs ? (double)number(source, "bpf_ns") / 1000 / (double)runs : 0);
+	return table_add_row(t, (const char *[]){ text(source, "name"), rate, samples, lost, truncated, window, cost });
 }
 
 static int print_sources(const json_t *s)
@@ -159,7 +160,9 @@ static int status_run(const struct command *c, int argc, char **argv)
 		return r;
 	r = daemon_connect(socket, &d);
 	if (r == -ENOENT || r == -ECONNREFUSED)
-		return log_err(0, "no emberd is running (nobody listens at %s); start it with 'systemctl start emberd'", socket), r;
+		return log_err(0, "no emberd is running (nobody listens at %s); start it with 'systemctl start emberd'",
+		               socket),
+		       r;
 	if (r < 0)
 		return log_err(r, "cannot reach emberd at %s; run as root", socket);
 	r = daemon_call(d, "status", NULL, &s);
@@ -178,10 +181,11 @@ const struct command status_command = {
 	.name = "status",
 	.arguments = "",
 	.summary = "show what the running emberd does, loses and costs",
-	.details = "Memory of emberd, its children and its BPF maps, CPU time, samples and losses by name, windows written.\n\n"
-		   "Examples:\n"
-		   "  emberctl status\n"
-		   "  emberctl status --json | jq .memory",
+	.details = "Memory of emberd, its children and its BPF maps, CPU time, samples and losses by name, windows "
+	           "written.\n\n"
+	           "Examples:\n"
+	           "  emberctl status\n"
+	           "  emberctl status --json | jq .memory",
 	.flags = COMMAND_JSON,
 	.options = status_options,
 	.parse = status_parse,
