@@ -1,5 +1,6 @@
 /* emberd: the daemon. Arguments, then the manager. */
 #include <argp.h>
+#include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -134,6 +135,13 @@ static const char *default_runtime_path(void)
 	return d && *d == '/' && !strchr(d, ':') ? d : "/run/emberd";
 }
 
+/* libbpf's own words, hundreds of lines where a program is refused, are for who asks for them. */
+static int print_libbpf(enum libbpf_print_level level, const char *format, va_list ap)
+{
+	(void)level;
+	return log_max_level() >= LOG_DEBUG ? vfprintf(stderr, format, ap) : 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp argp = { options, parse, NULL,
@@ -159,6 +167,7 @@ int main(int argc, char **argv)
 	if (a.check_config)
 		return check_config(&a) < 0;
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)libbpf_set_print(print_libbpf);
 	if (manager_new(&a.manager, &m) < 0)
 		return 1;
 	return manager_run(m) < 0;

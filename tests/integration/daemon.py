@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""emberd as an operator meets it: windows in the store, labels and ledger, reload with a good and a bad file, a second
+daemon, perf maps that are traps, recordings beside it, SIGTERM writing the last window, no permission."""
+import glob
+import json
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+import check
+from pprof import Profile
+
+check.need_root()
+check.need_tool("zstd")
+
+
+class Daemon:
+    def __init__(self, directory, config):
+        self.directory = directory
+        self.config = os.path.join(directory, "emberd.conf")
+        self.store = os.path.join(directory, "store")
+        self.socket = os.path.join(directory, "run/control.sock")
+        self.write(config)
+        self.log = open(os.path.join(directory, "log"), "w+")
+        self.process = subprocess.Popen(self.arguments(), stderr=self.log)
+        self.wait(lambda: os.path.exists(self.socket) and self.status(), 20)
+
+    def arguments(self):
+        return [check.EMBERD, "--foreground", "--config", self.config, "--store", self.store, "--runtime-dir",
+                os.path.dirname(self.socket)]
+
+    def write(self, config):
+        with open(self.config, "w") as f:
+            f.write(config)
+
+    def wait(self, condition, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.process.poll() is None:
+            if condition():
+                return True
+            time.sleep(0.1)
+        return False
+
+    def ctl(self, *args, **kwargs):
+        return check.run(check.EMBERCTL, *args, "--source", self.socket, **kwargs)
+
+    def status(self):
+        done = self.ctl("status", "--json", fail_ok=True)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def said(self):
+        self.log.flush()
+        return open(self.log.name).read()
+
+    def windows(self):
+        return sorted(glob.glob(os.path.join(self.store, "cpu/*/*.pb.zst")))
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+def configuration():
+    with check.scratch() as d:
+        path = os.path.join(d, "emberd.conf")
+        open(path, "w").write("")
+        check.that(check.run(check.EMBERD, "--check-config", "--config", path).returncode == 0, "an empty file is good")
+        open(path, "w").write("[Profile]\nFrequencyHz=fast\n")
+        done = check.run(check.EMBERD, "--check-config", "--config", path, fail_ok=True)
+        check.that(done.returncode == 1 and f"{path}:2: [Profile] FrequencyHz=fast: wants" in done.stderr,
+                   f"a bad value is named: {done.stderr.strip()}")
+        done = check.run(check.EMBERD, "--config", path, fail_ok=True)
+        check.that(done.returncode == 1 and len(done.stderr.strip().split("\n")) == 1, "and emberd does not start with it")
+        check.that(check.run(check.EMBERD, "--nonsense", fail_ok=True).returncode == 2, "wrong usage is status 2")
+
+
+def window_is_whole(p, workload):
+    mine = [s for s in p.samples if str(s.labels.get("exe", "")).endswith("workload-shares")]
+    total = sum(s.values[0] for s in mine)
+    spinning = sum(s.values[0] for s in mine if any(f.name.startswith("spin_") for f in s.stack))
+    check.that(total >= 100 and spinning >= 0.9 * total, f"{spinning} of {total} samples of the workload are named")
+    labels = mine[0].labels if mine else {}
+    check.that(labels.get("pid") == workload.pid and labels.get("comm") == "workload-shares"
+               and labels.get("host") == socket.gethostname() and "tid" in labels and "thread" in labels,
+               f"labels {labels}")
+    check.that(p.sample_types == [("samples", "count"), ("cpu", "nanoseconds")] and p.period_type == ("cpu", "nanoseconds")
+               and p.period == 10**7, f"types {p.sample_types}, period {p.period}")
+    ledger = p.ledger()
+    check.that({"lost", "truncated", "throttled", "rate_hz", "cost_cpu_ns"} <= set(ledger), f"ledger {ledger}")
+    kernel = [f for s in p.samples for f in s.stack if f.mapping.startswith("[kernel")]
+    check.that(kernel and all(f.address == 0 and f.name for f in kernel), f"{len(kernel)} kernel frames without addresses")
+    user = [f for s in mine for f in s.stack if f.mapping.endswith("workload-shares")]
+    check.that(user and all(f.address and f.build_id for f in user), "user frames keep address and build ID")
+
+
+def daemon():
+    with check.scratch() as d:
+        workload = subprocess.Popen([check.workload("shares"), "100000"], stdout=subprocess.DEVNULL)
+        try:
+            e = Daemon(d, "[Profile]\nInterval=4s\n")
+            check.that(e.status() is not None, "answers on its socket")
+            check.that(e.wait(lambda: len(e.windows()) >= 2, 30), "writes windows")
+            window_is_whole(Profile(e.windows()[-1]), workload)
+            status = e.status()
+            check.that(status["windows"]["written"] >= 2 and status["windows"]["failed"] == 0, "counts them")
+            check.that(status["sources"] and all(s["lost"] == 0 for s in status["sources"]), "lost nothing")
+            beside(e, d)
+            reloads(e)
+            ends(e)
+        finally:
+            workload.kill()
+            workload.wait()
+
+
+def beside(e, d):
+    second = check.run(*e.arguments(), fail_ok=True)
+    check.that(second.returncode == 1 and "another emberd is running" in second.stderr
+               and len(second.stderr.strip().split("\n")) == 1, f"a second one says so: {second.stderr.strip()}")
+    path = os.path.join(d, "beside.pb.gz")
+    done = e.ctl("record", "-d", "2", "-F", "199", "-o", path)
+    p = Profile(path)
+    check.that(p.ledger().get("rate_hz") == 199 and p.total(0) > 100, f"records beside the windows: {done.stderr.strip()}")
+    check.that(1.9e9 < p.duration_ns < 3e9, f"for as long as asked: {p.duration_ns / 1e9:.2f} s")
+    done = e.ctl("record", "-e", "moon", fail_ok=True)
+    check.that(done.returncode == 1 and "no source moon" in done.stderr, f"an unknown source: {done.stderr.strip()}")
+    done = e.ctl("record", "-p", "4194303", fail_ok=True)
+    check.that(done.returncode == 1 and "no process 4194303" in done.stderr, f"an unknown process: {done.stderr.strip()}")
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(e.socket)
+    client.sendall(b"[" * 60000 + b"\n" + b"\xff\xfe nonsense\n" + b'{"id":1,"method":"status"}\n')
+    answers = client.makefile()
+    answers = [json.loads(answers.readline()) for _ in range(3)]
+    client.close()
+    check.that("nested too deep" in answers[0]["error"] and "error" in answers[1] and "result" in answers[2],
+               "refuses nonsense on the socket and goes on")
+
+
+def reloads(e):
+    e.write("[Profile]\nInterval=4s\nFrequencyHz=0\n")
+    e.process.send_signal(signal.SIGHUP)
+    wanted = "[Profile] FrequencyHz=0: wants a whole number from 1 to 10000"
+    check.that(e.wait(lambda: wanted in e.said(), 5), "SIGHUP with a bad file names the mistake")
+    done = e.ctl("reload", fail_ok=True)
+    check.that(done.returncode == 1 and wanted in done.stderr, "so does emberctl reload")
+    check.that(e.status()["sources"][0]["rate"] == 100, "and the old configuration stays in force")
+    e.write("[Profile]\nInterval=4s\nFrequencyHz=49\n")
+    e.process.send_signal(signal.SIGHUP)
+    check.that(e.wait(lambda: e.status()["sources"][0]["rate"] == 49, 5), "SIGHUP with a good file applies it")
+    done = e.ctl("reload")
+    check.that(e.status()["windows"]["failed"] == 0, "no window failed over it")
+
+
+def ends(e):
+    before = e.windows()
+    time.sleep(1.5)
+    check.that(e.stop() == 0, "SIGTERM ends it with status 0")
+    new = set(e.windows()) - set(before)
+    check.that(len(new) >= 1, f"the last window is written: {len(new)} new")
+    check.that(all(Profile(x).total(0) > 0 for x in new), "and it can be read")
+    check.that(not os.path.exists(e.socket), "the socket is gone")
+    left = subprocess.run(["pgrep", "-P", str(e.process.pid)], stdout=subprocess.PIPE).stdout
+    check.that(left == b"", "no child is left")
+
+
+def perf_maps():
+    for mode, name in ("map", "jitted_loop"), ("fifo", None), ("link", None), ("garbage", None), ("none", None):
+        with check.scratch() as d:
+            path = os.path.join(d, "jit.pb.gz")
+            start = time.monotonic()
+            check.run(check.EMBERCTL, "record", "-o", path, "--", check.workload("jit"), mode, "2")
+            took = time.monotonic() - start
+            p = Profile(path)
+            frames = [f for s in p.samples for f in s.stack if f.mapping == "[anon]"]
+            names = {f.name for f in frames}
+            check.that(frames and names == {name or ""} and took < 12,
+                       f"perf map {mode}: {len(frames)} frames of JIT code, named {names}, {took:.1f} s")
+
+
+def no_permission():
+    user = pwd.getpwnam("nobody")
+    for program in [check.EMBERCTL, "record", "-d", "1", "-o", "/dev/null"], [check.EMBERD, "--runtime-dir", "/tmp/x/y"]:
+        done = subprocess.run([str(x) for x in program], stderr=subprocess.PIPE, text=True, user=user.pw_uid,
+                              group=user.pw_gid, extra_groups=[], timeout=30)
+        lines = done.stderr.strip().split("\n")
+        check.that(done.returncode == 1 and len(lines) == 1 and ("root" in lines[0] or "denied" in lines[0]),
+                   f"without permission: {done.stderr.strip()}")
+
+
+configuration()
+daemon()
+perf_maps()
+no_permission()
+check.finish()
