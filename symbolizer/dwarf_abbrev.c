@@ -74,8 +74,10 @@ static int attributes_read(struct cursor *c, const struct dwarf_unit *unit, stru
 			.name = name > UINT16_MAX ? 0 : (uint16_t)name, .form = (uint16_t)form, .implicit = implicit
 		};
 		a->n_attributes++;
-		if (name == DW_AT_sibling)
-			a->has_sibling = true;
+		if (name == DW_AT_sibling && form == DW_FORM_ref4 && fixed >= 0 && fixed <= INT16_MAX)
+			a->sibling_at = (int16_t)fixed;
+		if (name == DW_AT_low_pc || name == DW_AT_high_pc || name == DW_AT_ranges)
+			a->has_code = true;
 		size = form_fixed_size(unit, (uint16_t)form);
 		fixed = size < 0 || fixed < 0 ? -1 : fixed + size;
 	}
@@ -97,7 +99,7 @@ static int table_read(const struct dwarf_file *d, const struct dwarf_unit *unit,
 	bool sorted = true;
 
 	for (;;) {
-		struct abbrev a = { .code = cursor_uleb(&c) };
+		struct abbrev a = { .code = cursor_uleb(&c), .sibling_at = -1 };
 		int r;
 
 		if (c.failed)

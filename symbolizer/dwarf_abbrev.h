@@ -15,8 +15,9 @@ struct abbrev {
 	uint64_t code;
 	uint32_t first_attribute;
 	uint16_t n_attributes, tag;
-	int32_t fixed_size; /* bytes of its attributes, -1 where that varies */
-	bool has_children, has_sibling;
+	int32_t fixed_size;          /* bytes of its attributes, -1 where that varies */
+	bool has_children, has_code; /* has_code: it may say which code it covers */
+	int16_t sibling_at;          /* offset of a DW_FORM_ref4 sibling behind attributes of fixed size, -1 for none */
 };
 
 struct abbrev_table {

@@ -6,8 +6,6 @@
 static unsigned slot_of(uint16_t name)
 {
 	switch (name) {
-	case DW_AT_sibling:
-		return DIE_SIBLING + 1;
 	case DW_AT_name:
 		return DIE_NAME + 1;
 	case DW_AT_linkage_name:

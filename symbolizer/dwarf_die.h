@@ -3,7 +3,6 @@
 #include "symbolizer/dwarf_form.h"
 
 enum die_slot {
-	DIE_SIBLING,
 	DIE_NAME,
 	DIE_LINKAGE_NAME,
 	DIE_LOW_PC,

@@ -11,6 +11,10 @@
 #define WORK_PER_ADDRESS 256ull
 #define WORK_AT_LEAST (1ull << 24)
 
+/* Pages of .debug_info are given back after each unit and after that much of root DIEs; those of the other sections, which
+ * units share, after four times as much. */
+#define FORGET_BYTES (8ull << 20)
+
 struct lookup {
 	struct dwarf_file *dwarf;
 	const uint64_t *addresses;
@@ -25,6 +29,7 @@ struct lookup {
 	uint32_t *node_of;    /* one an address */
 	uint32_t *file_texts; /* of the current unit: one a file of its line table, 0: not asked for yet */
 	uint32_t room_file_texts, room_nodes;
+	uint64_t read_bytes; /* of units, since pages were given back */
 };
 
 static void lookup_done(struct lookup *l)
@@ -67,12 +72,17 @@ static int lookup_allocate(struct lookup *l)
 static int units_choose(struct lookup *l)
 {
 	bool incomplete = false;
+	uint64_t forgotten = 0;
 
 	for (uint32_t i = 0; i < l->dwarf->n_units; i++) {
 		struct dwarf_unit *unit = &l->dwarf->units[i];
 		struct die root;
 		int r;
 
+		if (unit->end - forgotten > FORGET_BYTES) { /* each root brings its neighbourhood into memory */
+			section_forget(&l->dwarf->sections[DWARF_INFO], forgotten, unit->offset - forgotten);
+			forgotten = unit->offset;
+		}
 		if (unit->type == DW_UT_type || unit->type == DW_UT_split_type)
 			continue;
 		r = die_read_root(l->dwarf, unit, &root);
@@ -226,6 +236,12 @@ static int unit_lookup(struct lookup *l, struct dwarf_unit *unit)
 	}
 	r = unit_nodes(l);
 	section_forget(&l->dwarf->sections[DWARF_INFO], unit->offset, unit->end - unit->offset);
+	l->read_bytes += unit->end - unit->offset;
+	if (l->read_bytes > 4 * FORGET_BYTES) {
+		for (int i = 0; i < DWARF_SECTIONS; i++)
+			section_forget(&l->dwarf->sections[i], 0, dwarf_span(l->dwarf, i).size);
+		l->read_bytes = 0;
+	}
 	return r;
 }
 

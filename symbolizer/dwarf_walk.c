@@ -75,20 +75,40 @@ static int cover(struct walk *w, const struct position *at, const struct die *di
 	return is_new ? 0 : 1;
 }
 
-/* Goes past the children, where the DIE says how. */
-static bool jump(struct position *at, const struct die *die, const struct dwarf_file *d)
+/* Goes past the attributes and children of the DIE whose attributes start at attributes, where the DIE says how. */
+static bool jump(struct position *at, const struct abbrev *a, const uint8_t *attributes)
 {
-	const struct form_value *v = die_get(die, DIE_SIBLING);
+	const uint8_t *start = at->cursor.end - at->unit->end; /* of the section */
+	struct cursor c = at->cursor;
 	uint64_t offset;
 
-	if (!v || !form_reference(d, at->unit, v, &offset))
+	if (a->sibling_at < 0 || !a->has_children)
 		return false;
-	if (offset >= at->unit->end || offset <= at->die)
+	c.p = attributes;
+	cursor_skip(&c, (uint64_t)a->sibling_at);
+	offset = at->unit->offset + cursor_u32(&c);
+	if (c.failed || offset >= at->unit->end || start + offset <= at->cursor.p)
 		return false;
-	if (dwarf_span(d, DWARF_INFO).data + offset < at->cursor.p)
-		return false;
-	at->cursor.p = dwarf_span(d, DWARF_INFO).data + offset;
+	at->cursor.p = start + offset;
 	return true;
+}
+
+/* Children of these, and of functions without code, have no code of their own as a rule; is_thorough is for the rest.
+ */
+static bool may_be_jumped_over(const struct position *at, const struct abbrev *a)
+{
+	switch (at->is_thorough ? 0 : a->tag) {
+	case DW_TAG_subprogram:
+	case DW_TAG_structure_type:
+	case DW_TAG_class_type:
+	case DW_TAG_union_type:
+	case DW_TAG_enumeration_type:
+	case DW_TAG_subroutine_type:
+	case DW_TAG_array_type:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* Reads the attributes of the current DIE; *ret is the scope of its children. 1 where its children were jumped over. */
@@ -96,39 +116,29 @@ static int enter(
         struct walk *w, struct position *at, const struct abbrev *a, const struct scope *outer, struct scope *ret)
 {
 	bool is_function = a->tag == DW_TAG_subprogram;
+	const uint8_t *attributes = at->cursor.p;
+	uint32_t parent = is_function ? WALK_NONE : outer->node;
 	struct die die;
-	int r;
+	int r = 0;
 
 	*ret = *outer;
-	if (is_function || (a->tag == DW_TAG_inlined_subroutine && outer->is_active)) {
-		uint32_t parent = is_function ? WALK_NONE : outer->node;
-
-		die_read(&at->cursor, at->unit, at->table, a, &die);
-		if (at->cursor.failed)
-			return -EBADMSG;
-		r = 0;
-		if (parent == WALK_NONE || w->nodes[parent].depth < WALK_INLINE_DEPTH_MAX)
-			r = cover(w, at, &die, parent);
-		if (r < 0)
-			return r;
-		*ret = (struct scope){ .node = w->n_nodes - 1, .is_active = r > 0 };
-		if (r > 0 || !a->has_children || (is_function && at->is_thorough))
-			return 0;
-		return jump(at, &die, w->dwarf);
-	}
-	switch (a->has_children && a->has_sibling && !at->is_thorough ? a->tag : 0) {
-	case DW_TAG_structure_type:
-	case DW_TAG_class_type:
-	case DW_TAG_union_type:
-	case DW_TAG_enumeration_type:
-	case DW_TAG_subroutine_type:
-	case DW_TAG_array_type:
-		die_read(&at->cursor, at->unit, at->table, a, &die);
-		return !at->cursor.failed && jump(at, &die, w->dwarf);
-	default:
+	if (is_function)
+		*ret = (struct scope){ .node = WALK_NONE };
+	if (!a->has_code || !(is_function || (a->tag == DW_TAG_inlined_subroutine && outer->is_active))) {
+		if (may_be_jumped_over(at, a) && jump(at, a, attributes))
+			return 1;
 		die_skip(&at->cursor, at->unit, at->table, a);
 		return 0;
 	}
+	die_read(&at->cursor, at->unit, at->table, a, &die);
+	if (at->cursor.failed)
+		return -EBADMSG;
+	if (parent == WALK_NONE || w->nodes[parent].depth < WALK_INLINE_DEPTH_MAX)
+		r = cover(w, at, &die, parent);
+	if (r < 0)
+		return r;
+	*ret = (struct scope){ .node = w->n_nodes - 1, .is_active = r > 0 };
+	return r == 0 && (!is_function || !at->is_thorough) ? jump(at, a, attributes) : 0;
 }
 
 int walk_unit(struct walk *w, const struct dwarf_unit *unit, bool is_thorough)

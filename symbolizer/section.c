@@ -68,7 +68,7 @@ static int section_inflate(struct section *s)
 		return r;
 	}
 	munmap(s->mapping, s->mapping_size);
-	*s = (struct section){ { to, header.ch_size }, to, header.ch_size };
+	*s = (struct section){ .span = { to, header.ch_size }, .mapping = to, .mapping_size = header.ch_size };
 	return 0;
 }
 
@@ -91,6 +91,7 @@ int section_map(const struct elf_file *f, const struct elf_section *header, stru
 	s.mapping = mmap(NULL, s.mapping_size, PROT_READ, MAP_PRIVATE, f->fd, (off_t)start);
 	if (s.mapping == MAP_FAILED)
 		return -errno;
+	s.is_file = true;
 	s.span = (struct span){ (uint8_t *)s.mapping + slack, header->size };
 	if (header->flags & SHF_COMPRESSED) {
 		r = section_inflate(&s);
@@ -120,7 +121,7 @@ void section_forget(const struct section *s, uint64_t offset, uint64_t size)
 	uintptr_t start = (uintptr_t)s->span.data + offset;
 	uintptr_t end = start + size;
 
-	if (!s->mapping || s->span.data == s->mapping) /* inflated: the pages would come back empty */
+	if (!s->is_file) /* inflated pages would come back empty */
 		return;
 	start = (start + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
 	end &= ~(PAGE_BYTES - 1);

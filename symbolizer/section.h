@@ -13,6 +13,7 @@ struct section {
 	struct span span; /* empty where there is no such section */
 	void *mapping;
 	size_t mapping_size;
+	bool is_file; /* mapped, not inflated */
 };
 
 /* 0 also where the section is absent (an empty span). -EBADMSG: compressed and malformed; -E2BIG; -ENOMEM. */

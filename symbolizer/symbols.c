@@ -86,19 +86,14 @@ static int addresses_make(struct symbols *s, const uint64_t *queries, uint32_t n
 	return distinct > 0 ? 0 : -ENODATA;
 }
 
-/* 1 where the file has DWARF with units. */
-static int dwarf_read(struct symbols *s, const struct elf_file *f)
+/* Whether the file's DWARF was read. Where it is damaged or needs more memory than there is, symbol tables are left. */
+static bool dwarf_read(struct symbols *s, const struct elf_file *f)
 {
 	_cleanup_(dwarf_file_freep) struct dwarf_file *dwarf = NULL;
-	int r;
 
-	r = dwarf_file_open(f, &dwarf);
-	if (r == -ENOMEM)
-		return r;
-	if (r < 0)
-		return 0; /* damaged or too large: the symbol table is left */
-	r = dwarf_lookup(dwarf, s->addresses, s->n_addresses, s->writer, &s->places);
-	return r < 0 ? r : 1;
+	if (dwarf_file_open(f, &dwarf) < 0)
+		return false;
+	return dwarf_lookup(dwarf, s->addresses, s->n_addresses, s->writer, &s->places) >= 0;
 }
 
 static int symtab_read(struct symbols *s)
@@ -200,11 +195,8 @@ int symbols_answer(const struct dispatch_input *in, int answer_fd, uint64_t *ret
 	r = symbol_writer_new(in->n_queries, &s.writer);
 	if (r < 0)
 		return r;
-	r = dwarf_read(&s, s.file);
-	if (r == 0 && s.debug_file)
-		r = dwarf_read(&s, s.debug_file);
-	if (r < 0)
-		return r;
+	if (!dwarf_read(&s, s.file) && s.debug_file)
+		(void)dwarf_read(&s, s.debug_file);
 	r = symtab_read(&s);
 	if (r < 0)
 		return r;

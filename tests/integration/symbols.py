@@ -208,6 +208,8 @@ def aliases(path):
 def same_name(a, b, names, is_outermost):
     if a == b:
         return True
+    a, b = a.split('@')[0], b.split('@')[0]
+
     def base(s):
         return re.sub(r'(\.(part|isra|constprop|cold|llvm|lto_priv|localalias|abi0)(\.\d+)?)+$', '', s)
 
@@ -240,8 +242,8 @@ def compare(label, path, debug=None, full=None, verbose=0):
     elf = Elf(path)
     vaddrs = elf.addresses(ADDRESSES)
     mine, cost = ours(path, elf, vaddrs, debug)
-    reference = theirs(full or path, vaddrs)
-    names = aliases(full or debug or path)
+    reference = theirs(full or debug or path, vaddrs)
+    names = aliases(debug or full or path)
     good = bad = inlined = 0
     for v in vaddrs:
         inlined += len(reference.get(v, [])) > 1
