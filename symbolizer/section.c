@@ -38,12 +38,12 @@ static int inflate_zstd(struct span from, uint8_t *to, size_t size)
 	return !ZSTD_isError(n) && n == size ? 0 : -EBADMSG;
 }
 
-/* Puts the inflated contents in the place of the mapped compressed ones. */
+/* Puts the inflated contents in the place of the compressed ones. */
 static int section_inflate(struct section *s)
 {
+	_cleanup_(section_done) struct section inflated = { 0 };
 	Elf64_Chdr header;
 	struct span from;
-	void *to;
 	int r;
 
 	if (s->span.size < sizeof(header))
@@ -54,53 +54,65 @@ static int section_inflate(struct section *s)
 	if (header.ch_size > SECTION_INFLATED_MAX)
 		return -E2BIG;
 	from = (struct span){ s->span.data + sizeof(header), s->span.size - sizeof(header) };
-	to = map_anonymous(header.ch_size);
-	if (!to)
+	inflated.mapping = map_anonymous(header.ch_size);
+	if (!inflated.mapping)
 		return -ENOMEM;
+	inflated.mapping_size = header.ch_size;
+	inflated.span = (struct span){ inflated.mapping, header.ch_size };
 	if (header.ch_type == 1) /* ELFCOMPRESS_ZLIB */
-		r = inflate_zlib(from, to, header.ch_size);
+		r = inflate_zlib(from, inflated.mapping, header.ch_size);
 	else if (header.ch_type == 2) /* ELFCOMPRESS_ZSTD, newer than some elf.h */
-		r = inflate_zstd(from, to, header.ch_size);
+		r = inflate_zstd(from, inflated.mapping, header.ch_size);
 	else
 		r = -EBADMSG;
-	if (r < 0) {
-		munmap(to, header.ch_size);
+	if (r < 0)
 		return r;
+	section_done(s);
+	*s = inflated;
+	inflated = (struct section){ 0 };
+	return 0;
+}
+
+static int section_read(const struct elf_file *f, const struct elf_section *header, struct section *s)
+{
+	uint64_t start = header->offset & ~(PAGE_BYTES - 1), slack = header->offset - start;
+	int r;
+
+	if (header->size < SECTION_MAPPED_MIN) {
+		r = elf_file_read(f, header->offset, header->size, SECTION_MAPPED_MIN, &s->copy);
+		if (r < 0)
+			return r;
+		s->span = (struct span){ s->copy, header->size };
+		return 0;
 	}
-	munmap(s->mapping, s->mapping_size);
-	*s = (struct section){ .span = { to, header.ch_size }, .mapping = to, .mapping_size = header.ch_size };
+	s->mapping = mmap(NULL, header->size + slack, PROT_READ, MAP_PRIVATE, f->fd, (off_t)start);
+	if (s->mapping == MAP_FAILED) {
+		s->mapping = NULL;
+		return -errno;
+	}
+	s->mapping_size = header->size + slack;
+	s->is_file = true;
+	s->span = (struct span){ (uint8_t *)s->mapping + slack, header->size };
 	return 0;
 }
 
 int section_map(const struct elf_file *f, const struct elf_section *header, struct section *ret)
 {
-	struct section s = { 0 };
-	uint64_t start, slack;
-	int r;
+	_cleanup_(section_done) struct section s = { 0 };
+	int r = 0;
 
 	assert(f);
 	assert(ret);
 
-	if (!header || header->size == 0 || header->type == SHT_NOBITS) {
-		*ret = s;
-		return 0;
-	}
-	start = header->offset & ~(PAGE_BYTES - 1);
-	slack = header->offset - start;
-	s.mapping_size = header->size + slack;
-	s.mapping = mmap(NULL, s.mapping_size, PROT_READ, MAP_PRIVATE, f->fd, (off_t)start);
-	if (s.mapping == MAP_FAILED)
-		return -errno;
-	s.is_file = true;
-	s.span = (struct span){ (uint8_t *)s.mapping + slack, header->size };
-	if (header->flags & SHF_COMPRESSED) {
-		r = section_inflate(&s);
-		if (r < 0) {
-			section_done(&s);
+	if (header && header->size > 0 && header->type != SHT_NOBITS) {
+		r = section_read(f, header, &s);
+		if (r >= 0 && (header->flags & SHF_COMPRESSED))
+			r = section_inflate(&s);
+		if (r < 0)
 			return r;
-		}
 	}
 	*ret = s;
+	s = (struct section){ 0 };
 	return 0;
 }
 
@@ -111,6 +123,7 @@ int section_load(const struct elf_file *f, const char *name, struct section *ret
 
 void section_done(struct section *s)
 {
+	free(s->copy);
 	if (s->mapping)
 		munmap(s->mapping, s->mapping_size);
 	*s = (struct section){ 0 };

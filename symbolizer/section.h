@@ -1,5 +1,5 @@
-/* The contents of one ELF section, without copying where that can be: mapped read-only from the file, or inflated where
- * the section is compressed (SHF_COMPRESSED with zlib or zstd). A file that shrinks meanwhile ends the process by a
+/* The contents of one ELF section: read where it is small, mapped read-only from the file where it is large, inflated
+ * where it is compressed (SHF_COMPRESSED with zlib or zstd). A file that shrinks meanwhile ends the process by a
  * signal: only the sandboxed child uses this. */
 #pragma once
 #include "base/cleanup.h"
@@ -9,8 +9,11 @@
 /* A compressed section may grow to this; a larger one counts as absent. */
 #define SECTION_INFLATED_MAX (384u << 20)
 
+#define SECTION_MAPPED_MIN (64u << 10)
+
 struct section {
 	struct span span; /* empty where there is no such section */
+	uint8_t *copy;    /* either this or a mapping, or none */
 	void *mapping;
 	size_t mapping_size;
 	bool is_file; /* mapped, not inflated */
