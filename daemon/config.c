@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/units.h"
+#include "profile/service_name.h"
 
 #define LINE_BYTES_MAX 190 /* inih takes 200 with its ends */
 
@@ -194,6 +195,64 @@ static int parse_item(const struct config_key *key, const char *value, void *fie
 	return *value ? list_add(l, value, strlen(value)) : 0;
 }
 
+/* ---- [Upload] and [Labels] --------------------------------------------------------------------------------------- */
+
+static int parse_text(const struct config_key *key, const char *value, void *field)
+{
+	char **to = field, *copy = NULL;
+
+	(void)key;
+	if (*value && !(copy = strdup(value)))
+		return -ENOMEM;
+	free(*to);
+	*to = copy;
+	return 0;
+}
+
+static int parse_file_path(const struct config_key *key, const char *value, void *field)
+{
+	return *value && *value != '/' ? -EINVAL : parse_text(key, value, field);
+}
+
+/* The value is one of the words in the key's "wants", which stand between blanks or commas. */
+static int parse_choice(const struct config_key *key, const char *value, void *field)
+{
+	size_t n = strlen(value);
+
+	for (const char *p = key->wants; n && (p = strstr(p, value)); p += n)
+		if ((p == key->wants || p[-1] == ' ') && (!p[n] || p[n] == ',' || p[n] == ' ') && !strpbrk(value, " ,"))
+			return parse_text(key, value, field);
+	return -EINVAL;
+}
+
+static int parse_url(const struct config_key *key, const char *value, void *field)
+{
+	if (strncmp(value, "http://", 7) != 0 && strncmp(value, "https://", 8) != 0 && *value != '/' && *value)
+		return -EINVAL;
+	return strpbrk(value, " \t\"<>\\") || strchr(value, '@') ? -EINVAL : parse_text(key, value, field);
+}
+
+static int parse_service_rule(const struct config_key *key, const char *value, void *field)
+{
+	_cleanup_(service_rules_freep) struct service_rules *rules = NULL;
+	int r;
+
+	if (*value) {
+		r = service_rules_new(&value, 1, &rules, NULL);
+		if (r < 0)
+			return r;
+	}
+	return parse_item(key, value, field);
+}
+
+static int parse_header(const struct config_key *key, const char *value, void *field)
+{
+	size_t n = strcspn(value, ":");
+
+	return *value && (n == 0 || value[n] != ':' || strcspn(value, " \t") < n) ? -EINVAL
+	                                                                          : parse_item(key, value, field);
+}
+
 #define FIELD(name) offsetof(struct config, name)
 #define WANTS_BOOL "yes or no"
 #define WANTS_PATH "an absolute path"
@@ -217,6 +276,10 @@ static const struct config_key keys[] = {
 	{ "Target", "Exe", parse_paths, FIELD(exes), "", "absolute paths of executables, with blanks between",
 	        .is_repeatable = true },
 
+	{ "Labels", "ServiceName", parse_service_rule, FIELD(service_names), "",
+	        "unit, container, comm, exe, label:NAME or env:NAME, then perhaps a glob and a name",
+	        .is_repeatable = true },
+
 	{ "Store", "Path", parse_path, FIELD(store_path), "/var/lib/emberd", WANTS_PATH },
 
 	{ "Symbols", "Inlines", parse_bool, FIELD(inlines), "yes", WANTS_BOOL },
@@ -225,6 +288,120 @@ static const struct config_key keys[] = {
 	{ "Symbols", "CacheBytes", parse_size, FIELD(cache_bytes), "256M", "a size from 1M to 1T", 1ull << 20,
 	        1ull << 40 },
 };
+
+#define UPLOAD(name) offsetof(struct config_upload, name)
+#define WANTS_FILE "an absolute path of a file"
+
+/* Of every [Upload NAME]. No default may be longer than the line that shows it. */
+static const struct config_key upload_keys[] = {
+	{ "Upload", "Protocol", parse_choice, UPLOAD(protocol), "otlp-http",
+	        "otlp-http, otlp-grpc, pyroscope, pyroscope-ingest or pprof-dir" },
+	{ "Upload", "Url", parse_url, UPLOAD(url), "",
+	        "http://HOST:PORT or https://HOST:PORT, for pprof-dir an absolute path" },
+	{ "Upload", "Compression", parse_choice, UPLOAD(compression), "gzip", "zstd, gzip or none" },
+	{ "Upload", "Encoding", parse_choice, UPLOAD(encoding), "protobuf", "protobuf or json" },
+	{ "Upload", "TokenFile", parse_file_path, UPLOAD(token_file), "", WANTS_FILE },
+	{ "Upload", "CaFile", parse_file_path, UPLOAD(ca_file), "", WANTS_FILE },
+	{ "Upload", "CertFile", parse_file_path, UPLOAD(cert_file), "", WANTS_FILE },
+	{ "Upload", "KeyFile", parse_file_path, UPLOAD(key_file), "", WANTS_FILE },
+	{ "Upload", "TenantId", parse_text, UPLOAD(tenant_id), "", "a text" },
+	{ "Upload", "Proxy", parse_url, UPLOAD(proxy), "", "http://HOST:PORT" },
+	{ "Upload", "Header", parse_header, UPLOAD(headers), "", "Name: value", .is_repeatable = true },
+	{ "Upload", "Attributes", parse_names, UPLOAD(attributes), "", "names of labels, with blanks between" },
+	{ "Upload", "Processes", parse_bool, UPLOAD(processes), "no", WANTS_BOOL },
+	{ "Upload", "Timestamps", parse_bool, UPLOAD(timestamps), "no", WANTS_BOOL },
+	{ "Upload", "OriginalPayload", parse_bool, UPLOAD(payload), "no", WANTS_BOOL },
+	{ "Upload", "Timeout", parse_time, UPLOAD(timeout_ns), "10s", "a time from 100ms to 10min", NS_PER_SEC / 10,
+	        600 * NS_PER_SEC },
+	{ "Upload", "SpoolBytes", parse_size, UPLOAD(spool_bytes), "256M", "a size from 64K to 1T", 64 << 10,
+	        1ull << 40 },
+	{ "Upload", "MaxAge", parse_time, UPLOAD(max_age_ns), "7d", "a time from 1s to 365d", NS_PER_SEC,
+	        365 * 86400 * NS_PER_SEC },
+	{ "Upload", "RetryInitial", parse_time, UPLOAD(retry_initial_ns), "1s", "a time from 10ms to 1h",
+	        NS_PER_SEC / 100, 3600 * NS_PER_SEC },
+	{ "Upload", "RetryMax", parse_time, UPLOAD(retry_max_ns), "5min", "a time from 10ms to 1h", NS_PER_SEC / 100,
+	        3600 * NS_PER_SEC },
+	{ "Upload", "RequestSamples", parse_number, UPLOAD(samples_max), "0", "a whole number up to 1000000", 0,
+	        1000000 },
+	{ "Upload", "RequestBytes", parse_size, UPLOAD(request_bytes), "0", "a size up to 64M", 0, 64 << 20 },
+	{ "Upload", "Retention", parse_time, UPLOAD(retention_ns), "14d", "a time from 1s to 3650d", NS_PER_SEC,
+	        3650 * 86400 * NS_PER_SEC },
+	{ "Upload", "MaxBytes", parse_size, UPLOAD(max_bytes), "1G", "a size from 1M to 1P", 1 << 20, 1ull << 50 },
+};
+
+static bool key_is_text(const struct config_key *key)
+{
+	return key->parse == parse_path || key->parse == parse_text || key->parse == parse_file_path ||
+	       key->parse == parse_choice || key->parse == parse_url;
+}
+
+static bool key_is_list(const struct config_key *key)
+{
+	return key->parse == parse_names || key->parse == parse_pids || key->parse == parse_paths ||
+	       key->parse == parse_globs || key->parse == parse_item || key->parse == parse_service_rule ||
+	       key->parse == parse_header;
+}
+
+static void keys_done(const struct config_key *table, size_t n, void *object)
+{
+	for (size_t i = 0; i < n; i++) {
+		void *field = (char *)object + table[i].offset;
+
+		if (key_is_text(&table[i])) {
+			free(*(char **)field);
+			*(char **)field = NULL;
+		} else if (key_is_list(&table[i])) {
+			list_done(field);
+		}
+	}
+}
+
+static int keys_default(const struct config_key *table, size_t n, void *object)
+{
+	for (size_t i = 0; i < n; i++) {
+		int r = table[i].parse(&table[i], table[i].fallback, (char *)object + table[i].offset);
+
+		assert(r >= 0 || r == -ENOMEM);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void upload_free(struct config_upload *u)
+{
+	keys_done(upload_keys, ARRAY_SIZE(upload_keys), u);
+	free(u->name);
+	free(u);
+}
+
+/* "Upload" or "Upload NAME": the destination of that name, made where it is new. NULL: another section. */
+static int find_upload(struct config *c, const char *section, struct config_upload **ret)
+{
+	const char *name = strcmp(section, "Upload") == 0 ? "default" : section + strlen("Upload ");
+	struct config_upload *u;
+	int r;
+
+	if (strncmp(section, "Upload", 6) != 0 || (section[6] && section[6] != ' '))
+		return -ENOENT;
+	if (!item_is_name(name, strlen(name)))
+		return -EINVAL;
+	for (size_t i = 0; i < c->n_uploads; i++)
+		if (strcmp(c->uploads[i]->name, name) == 0) {
+			*ret = c->uploads[i];
+			return 0;
+		}
+	if (c->n_uploads >= CONFIG_UPLOADS_MAX)
+		return -E2BIG;
+	u = calloc(1, sizeof(*u));
+	if (!u)
+		return -ENOMEM;
+	c->uploads[c->n_uploads++] = u;
+	u->name = strdup(name);
+	r = keys_default(upload_keys, ARRAY_SIZE(upload_keys), u);
+	*ret = u;
+	return u->name ? r : -ENOMEM;
+}
 
 /* ---- one file ---------------------------------------------------------------------------------------------------- */
 
@@ -284,9 +461,12 @@ static void fail_unknown(struct reading *in, const char *section, const char *ke
 	char known[512] = "";
 	size_t n = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (strcmp(keys[i].section, section) == 0 && n < sizeof(known))
-			n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "", keys[i].key);
+	for (size_t i = 0; i < ARRAY_SIZE(keys) + ARRAY_SIZE(upload_keys); i++) {
+		const struct config_key *k = i < ARRAY_SIZE(keys) ? &keys[i] : &upload_keys[i - ARRAY_SIZE(keys)];
+
+		if (strcmp(k->section, section) == 0 && n < sizeof(known))
+			n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "", k->key);
+	}
 	if (n)
 		fail(in, -EINVAL, "[%s] %s: this emberd knows no such key; remove the line or use one of %s", section,
 		        key, known);
@@ -312,35 +492,102 @@ static int check_sources(struct reading *in, const struct config_key *key, const
 	return 0;
 }
 
+/* Every key of [Labels] but ServiceName is a label. */
+static int take_label(struct reading *in, const char *name, const char *value)
+{
+	_cleanup_free_ char *pair = NULL;
+	int r;
+
+	if (!item_is_name(name, strlen(name)) || !*value) {
+		fail(in, -EINVAL, "[Labels] %s=%s: wants a name of letters, digits and _, and a value", name, value);
+		return 0;
+	}
+	if (asprintf(&pair, "%s=%s", name, value) < 0) {
+		pair = NULL;
+		in->r = -ENOMEM;
+		return 0;
+	}
+	r = list_add(&in->config->labels, pair, strlen(pair));
+	if (r < 0)
+		fail(in, r, "[Labels]: more than %d labels", CONFIG_LIST_MAX);
+	return r >= 0;
+}
+
+static int take_value(
+        struct reading *in, const struct config_key *key, void *object, const char *section, const char *value)
+{
+	int r = key->parse(key, value, (char *)object + key->offset);
+
+	if (r == -ENOMEM)
+		in->r = r;
+	else if (r == -E2BIG)
+		fail(in, r, "[%s] %s: more than %d values", section, key->key, CONFIG_LIST_MAX);
+	else if (r < 0)
+		fail(in, r, "[%s] %s=%s: wants %s", section, key->key, value, key->wants);
+	else if (object == in->config)
+		r = check_sources(in, key, value);
+	return r >= 0;
+}
+
 /* inih's handler: 1 goes on, 0 is an error. */
 static int take_pair(void *user, const char *section, const char *name, const char *value)
 {
 	struct reading *in = user;
+	struct config_upload *upload;
 	int r;
 
 	if (in->r < 0)
 		return 0;
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		const struct config_key *key = &keys[i];
-
-		if (strcmp(key->section, section) != 0 || strcmp(key->key, name) != 0)
-			continue;
-		r = key->parse(key, value, (char *)in->config + key->offset);
-		if (r == -ENOMEM)
-			in->r = r;
-		else if (r == -E2BIG)
-			fail(in, r, "[%s] %s: more than %d values", section, name, CONFIG_LIST_MAX);
-		else if (r < 0)
-			fail(in, r, "[%s] %s=%s: wants %s", section, name, value, key->wants);
-		else
-			r = check_sources(in, key, value);
-		return r >= 0;
-	}
-	fail_unknown(in, section, name);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (strcmp(keys[i].section, section) == 0 && strcmp(keys[i].key, name) == 0)
+			return take_value(in, &keys[i], in->config, section, value);
+	if (strcmp(section, "Labels") == 0)
+		return take_label(in, name, value);
+	r = find_upload(in->config, section, &upload);
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(upload_keys); i++)
+		if (strcmp(upload_keys[i].key, name) == 0)
+			return take_value(in, &upload_keys[i], upload, section, value);
+	if (r == -EINVAL)
+		fail(in, r, "[%s]: wants a name of letters, digits, - and _ after Upload", section);
+	else if (r == -E2BIG)
+		fail(in, r, "[%s]: more than %d destinations", section, CONFIG_UPLOADS_MAX);
+	else if (r == -ENOMEM)
+		in->r = r;
+	else
+		fail_unknown(in, r >= 0 ? "Upload" : section, name);
 	return 0;
 }
 
-static int parse_text(
+_printf_(3, 4) static int fail_file(int r, char **ret_error, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	if (vasprintf(ret_error, format, ap) < 0)
+		*ret_error = NULL;
+	va_end(ap);
+	return r;
+}
+
+/* What no single key can tell. */
+static int check_uploads(const struct config *c, const char *path, char **ret_error)
+{
+	for (size_t i = 0; i < c->n_uploads; i++) {
+		const struct config_upload *u = c->uploads[i];
+		bool is_directory = strcmp(u->protocol, "pprof-dir") == 0;
+
+		if (!u->url || (*u->url == '/') != is_directory)
+			return fail_file(-EINVAL, ret_error, "%s: [Upload %s] Url: wants %s for Protocol=%s", path,
+			        u->name, is_directory ? "an absolute path" : "http://HOST:PORT or https://HOST:PORT",
+			        u->protocol);
+		if (!u->cert_file != !u->key_file)
+			return fail_file(
+			        -EINVAL, ret_error, "%s: [Upload %s]: CertFile and KeyFile go together", path, u->name);
+	}
+	return 0;
+}
+
+static int parse_whole(
         struct config *c, const char *name, const char *text, const struct config_options *options, char **ret_error)
 {
 	struct reading in = { .config = c, .options = options, .name = name, .at = text };
@@ -358,17 +605,6 @@ static int parse_text(
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-_printf_(3, 4) static int fail_file(int r, char **ret_error, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	if (vasprintf(ret_error, format, ap) < 0)
-		*ret_error = NULL;
-	va_end(ap);
-	return r;
-}
-
 static int parse_file(struct config *c, const char *path, const struct config_options *options, char **ret_error)
 {
 	_cleanup_free_ char *text = NULL;
@@ -381,7 +617,7 @@ static int parse_file(struct config *c, const char *path, const struct config_op
 		        r, ret_error, "%s: cannot be read: %s", path, r == -E2BIG ? "larger than 1 MiB" : strerror(-r));
 	if (strlen(text) != size)
 		return fail_file(-EINVAL, ret_error, "%s: holds NUL bytes; it must be a text file", path);
-	return parse_text(c, path, text, options, ret_error);
+	return parse_whole(c, path, text, options, ret_error);
 }
 
 static int is_drop_in(const struct dirent *d)
@@ -433,12 +669,9 @@ int config_new(struct config **ret)
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		r = keys[i].parse(&keys[i], keys[i].fallback, (char *)c + keys[i].offset);
-		assert(r >= 0 || r == -ENOMEM);
-		if (r < 0)
-			return r;
-	}
+	r = keys_default(keys, ARRAY_SIZE(keys), c);
+	if (r < 0)
+		return r;
 	*ret = TAKE_PTR(c);
 	return 0;
 }
@@ -463,6 +696,8 @@ int config_load(
 			return r;
 	}
 	r = parse_drop_ins(c, path, options, ret_error);
+	if (r >= 0)
+		r = check_uploads(c, path, ret_error);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(c);
@@ -482,7 +717,9 @@ int config_parse(
 	r = config_new(&c);
 	if (r < 0)
 		return r;
-	r = parse_text(c, name, text, options, ret_error);
+	r = parse_whole(c, name, text, options, ret_error);
+	if (r >= 0)
+		r = check_uploads(c, name, ret_error);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(c);
@@ -493,18 +730,10 @@ struct config *config_free(struct config *c)
 {
 	if (!c)
 		return NULL;
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		void *field = (char *)c + keys[i].offset;
-
-		if (keys[i].parse == parse_path) {
-			free(*(char **)field);
-			*(char **)field = NULL;
-		} else if (keys[i].parse == parse_names || keys[i].parse == parse_pids ||
-		           keys[i].parse == parse_paths || keys[i].parse == parse_globs ||
-		           keys[i].parse == parse_item) {
-			list_done(field);
-		}
-	}
+	keys_done(keys, ARRAY_SIZE(keys), c);
+	list_done(&c->labels);
+	for (size_t i = 0; i < c->n_uploads; i++)
+		upload_free(c->uploads[i]);
 	free(c);
 	return NULL;
 }
@@ -537,4 +766,7 @@ void config_print_defaults(FILE *to)
 		section = keys[i].section;
 		fprintf(to, "#%s=%s\n", keys[i].key, keys[i].fallback);
 	}
+	fprintf(to, "\n# A section for each destination.\n#[Upload NAME]\n");
+	for (size_t i = 0; i < ARRAY_SIZE(upload_keys); i++)
+		fprintf(to, "#%s=%s\n", upload_keys[i].key, upload_keys[i].fallback);
 }

@@ -18,6 +18,21 @@ struct config_list {
 	size_t n;
 };
 
+/* One [Upload NAME]. */
+struct config_upload {
+	char *name; /* of the section; "default" for a plain [Upload] */
+	char *protocol, *url, *compression, *encoding;
+	char *token_file, *ca_file, *cert_file, *key_file; /* NULL: none */
+	char *tenant_id, *proxy;
+	struct config_list headers, attributes;
+	bool processes, timestamps, payload;
+	uint64_t timeout_ns, spool_bytes, max_age_ns, retry_initial_ns, retry_max_ns;
+	uint64_t samples_max, request_bytes; /* 0: the protocol's */
+	uint64_t retention_ns, max_bytes;    /* of a directory */
+};
+
+#define CONFIG_UPLOADS_MAX 16
+
 struct config {
 	/* [Profile] */
 	struct config_list sources;
@@ -27,6 +42,12 @@ struct config {
 	bool kernel_stacks;
 	/* [Target]; nothing at all means the whole host */
 	struct config_list pids, cgroups, units, comms, exes;
+	/* [Labels] */
+	struct config_list service_names; /* rules (profile/service_name.h) */
+	struct config_list labels;        /* "name=value" */
+	/* [Upload NAME] */
+	struct config_upload *uploads[CONFIG_UPLOADS_MAX];
+	size_t n_uploads;
 	/* [Store] */
 	char *store_path;
 	/* [Symbols] */

@@ -171,6 +171,69 @@ static void drop_ins_come_in_order(void **state)
 	(void)rmdir(directory);
 }
 
+static void uploads(void **state)
+{
+	_cleanup_(config_freep) struct config *c = NULL;
+	_cleanup_free_ char *error = NULL;
+
+	(void)state;
+	assert_int_equal(config_parse("f",
+	                         "[Labels]\nenv=production\nServiceName=unit nginx* web\nServiceName=comm\n"
+	                         "[Upload]\nUrl=http://a:4318\n"
+	                         "[Upload two]\nProtocol=otlp-grpc\nUrl=https://b:4317\nCompression=zstd\n"
+	                         "TokenFile=/etc/token\nHeader=X-A: b c\nAttributes=thread pid\nSpoolBytes=1M\n"
+	                         "[Upload three]\nProtocol=pprof-dir\nUrl=/var/profiles\nRetention=2d\n"
+	                         "[Upload two]\nTimeout=3s\n",
+	                         &options, &c, &error),
+	        0);
+	assert_int_equal(c->n_uploads, 3);
+	assert_string_equal(c->uploads[0]->name, "default");
+	assert_string_equal(c->uploads[0]->protocol, "otlp-http");
+	assert_string_equal(c->uploads[0]->compression, "gzip");
+	assert_null(c->uploads[0]->token_file);
+	assert_string_equal(c->uploads[1]->protocol, "otlp-grpc");
+	assert_int_equal(c->uploads[1]->timeout_ns, 3 * NS_PER_SEC);
+	assert_int_equal(c->uploads[1]->spool_bytes, 1 << 20);
+	assert_int_equal(c->uploads[1]->attributes.n, 2);
+	assert_string_equal(c->uploads[1]->headers.items[0], "X-A: b c");
+	assert_string_equal(c->uploads[2]->url, "/var/profiles");
+	assert_int_equal(c->service_names.n, 2);
+	assert_string_equal(c->labels.items[0], "env=production");
+}
+
+static void uploads_refused(void **state)
+{
+	static const char *const refused[] = {
+		"[Upload a b]\nUrl=http://x\n",
+		"[Upload ../x]\nUrl=http://x\n",
+		"[Upload x]\nProtocol=otlp\n",
+		"[Upload x]\nProtocol=otlp-http, otlp-grpc\n",
+		"[Upload x]\nProtocol=otlp-http\n", /* no Url */
+		"[Upload x]\nUrl=file:///etc/passwd\n",
+		"[Upload x]\nUrl=ftp://x\n",
+		"[Upload x]\nUrl=http://user:secret@x\n",
+		"[Upload x]\nUrl=/var/dir\n",
+		"[Upload x]\nProtocol=pprof-dir\nUrl=http://x\n",
+		"[Upload x]\nUrl=http://x\nTokenFile=token\n",
+		"[Upload x]\nUrl=http://x\nCertFile=/c\n",
+		"[Upload x]\nUrl=http://x\nHeader=nothing\n",
+		"[Upload x]\nUrl=http://x\nColour=red\n",
+		"[Labels]\nServiceName=pid\n",
+		"[Labels]\nServiceName=label:tid\n",
+		"[Labels]\na b=c\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		_cleanup_(config_freep) struct config *c = NULL;
+		_cleanup_free_ char *error = NULL;
+
+		if (config_parse("f", refused[i], &options, &c, &error) >= 0)
+			fail_msg("taken: %s", refused[i]);
+		assert_non_null(error);
+	}
+}
+
 /* The shipped file is all comments, names every key and says the true defaults. */
 static void shipped_file_is_the_table(void **state)
 {
@@ -196,6 +259,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(errors),
 	cmocka_unit_test(long_lines_and_long_lists),
 	cmocka_unit_test(drop_ins_come_in_order),
+	cmocka_unit_test(uploads),
+	cmocka_unit_test(uploads_refused),
 	cmocka_unit_test(shipped_file_is_the_table),
 };
 
