@@ -62,7 +62,7 @@ def compile_here(directory):
     with open(source, 'w') as f:
         f.write(C_SOURCE)
     for name, flags in {'o2': ['-O2', '-fomit-frame-pointer', '-mavx2'], 'o0': ['-O0', '-mavx2'],
-                        'fp': ['-O2', '-fno-omit-frame-pointer', '-mavx2', '-static'],
+                        'fp': ['-O2', '-fno-omit-frame-pointer', '-mavx2', '-static-pie'],
                         'lazy': ['-O2', '-Wl,-z,lazy', '-fcf-protection=full', '-no-pie']}.items():
         path = os.path.join(directory, name)
         subprocess.run(['cc', *flags, '-o', path, source], check=True)
