@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "profile/flamegraph.h"
 #include "profile/folded.h"
+#include "profile/heap_dump.h"
 #include "profile/merge.h"
 #include "profile/speedscope.h"
 
@@ -94,6 +95,12 @@ static int read_folded(struct profile *dst, const struct pprof_read_options *opt
 	return read_apart(dst, options, data, n, folded_read, error);
 }
 
+static int read_heap_dump(struct profile *dst, const struct pprof_read_options *options, const void *data, size_t n,
+        struct profile_error *error)
+{
+	return read_apart(dst, options, data, n, heap_dump_read, error);
+}
+
 /* A message whose first field is one of pprof's, of the right wire type: a sample type, in all writers known. */
 static bool sniff_pprof(const void *data, size_t n)
 {
@@ -104,6 +111,7 @@ static bool sniff_pprof(const void *data, size_t n)
 
 /* Text formats first: pprof's first byte is less telling. */
 static const struct file_format formats[] = {
+	{ "heap", ".heap", COMPRESSION_NONE, heap_dump_sniff, read_heap_dump, NULL },
 	{ "folded", ".folded .collapsed", COMPRESSION_NONE, folded_sniff, read_folded, write_folded },
 	{ "pprof", ".pb.gz .pprof .gz", COMPRESSION_GZIP, sniff_pprof, pprof_read_into, write_pprof },
 	{ "pprof-zstd", ".pb.zst .zst", COMPRESSION_ZSTD, NULL, NULL, write_pprof },

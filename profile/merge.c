@@ -389,3 +389,28 @@ int profile_merge(struct profile *dst, const struct profile *src, const struct m
 		profile_rollback(dst, &mark);
 	return r;
 }
+
+int merge_map_samples(
+        struct profile *dst, const struct profile *src, const struct merge_options *options, struct profile_sample *ret)
+{
+	_cleanup_(merger_done) struct merger m = { .dst = dst, .src = src };
+	const struct profile_mark mark = profile_mark(dst);
+	uint32_t n;
+	int r;
+
+	m.options = options ? *options : MERGE_OPTIONS_DEFAULT;
+	r = merger_new(&m);
+	if (r >= 0)
+		r = map_samples(&m, &n);
+	if (r < 0) {
+		profile_rollback(dst, &mark);
+		return r;
+	}
+	for (uint32_t i = 0; i < profile_n_samples(src); i++) {
+		const struct profile_sample *s = profile_sample(src, i);
+
+		ret[i] = m.wanted[s->labels] == 1 ? (struct profile_sample){ m.stacks[s->stack], m.sets[s->labels] }
+		                                  : (struct profile_sample){ PROFILE_NONE, PROFILE_NONE };
+	}
+	return 0;
+}

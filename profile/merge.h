@@ -26,6 +26,11 @@ struct merge_options {
 int profile_merge(struct profile *dst, const struct profile *src, const struct merge_options *options,
         struct profile_error *error);
 
+/* Puts the stacks and label sets of src's samples into dst and nothing more: ret[i] is where sample i of src belongs,
+ * its stack PROFILE_NONE where it is not wanted. For those who keep numbers of their own beside dst. */
+int merge_map_samples(struct profile *dst, const struct profile *src, const struct merge_options *options,
+        struct profile_sample *ret);
+
 /* For readers of formats. The strings of from are dst's. ret_value_to[i]: where value i of from goes. */
 int merge_match_types(const struct profile *dst, const struct profile_header *from,
         uint32_t ret_value_to[PROFILE_SAMPLE_TYPES_MAX], struct profile_error *error);
