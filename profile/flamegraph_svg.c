@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/utf8.h"
 #include "profile/assets.h"
 #include "profile/picture.h"
 
@@ -59,10 +60,11 @@ static void put_label(struct buffer *out, const char *name, size_t size, double 
 		(void)picture_escape(out, name, size, 0);
 		return;
 	}
-	for (size_t i = 0; i + 1 < fits && at < size; i++)
-		do
-			at++;
-		while (at < size && ((unsigned char)name[at] & 0xc0) == 0x80);
+	for (size_t i = 0; i + 1 < fits && at < size; i++) {
+		uint32_t c;
+
+		at += utf8_decode(name + at, size - at, &c);
+	}
 	(void)picture_escape(out, name, at, 0);
 	if (at < size)
 		(void)buffer_append_string(out, "\xe2\x80\xa6");
