@@ -20,7 +20,7 @@ static unsigned long rounds;
 	{                                                                                                              \
 		for (unsigned long i = 0; i < (unsigned long)units * STEPS; i++) {                                     \
 			x = x * 6364136223846793005u + 1442695040888963407u;                                           \
-			__asm__ volatile("" : "+r"(x));                                                                \
+			__asm__ volatile("/* " #name " */" : "+r"(x)); /* not one body for all four */                 \
 		}                                                                                                      \
 		return x;                                                                                              \
 	}
