@@ -54,6 +54,8 @@ static error_t hand_to_children(struct parsing *p, struct argp_state *state)
 		state->child_inputs[child++] = p->userdata;
 	if (p->command->flags & COMMAND_INPUT)
 		state->child_inputs[child++] = &p->args->input;
+	if (p->command->flags & COMMAND_SOURCE)
+		state->child_inputs[child++] = &p->args->input.source;
 	if (p->command->flags & COMMAND_JSON)
 		state->child_inputs[child++] = p->args;
 	return 0;
@@ -104,7 +106,7 @@ static void set_exit_status(void)
 int command_parse(const struct command *c, int argc, char **argv, struct command_args *ret, void *userdata)
 {
 	const struct argp own = { .options = c->options, .parser = c->parse };
-	struct argp_child children[4] = { 0 };
+	struct argp_child children[5] = { 0 };
 	_cleanup_free_ char *doc = NULL, *name = NULL;
 	struct parsing parsing = { .command = c, .args = ret, .userdata = userdata };
 	struct argp root = { .parser = parse_root, .args_doc = c->arguments, .children = children };
@@ -115,6 +117,8 @@ int command_parse(const struct command *c, int argc, char **argv, struct command
 		children[n++] = (struct argp_child){ .argp = &own };
 	if (c->flags & COMMAND_INPUT)
 		children[n++] = (struct argp_child){ .argp = &input_argp, .group = 5 };
+	if (c->flags & COMMAND_SOURCE)
+		children[n++] = (struct argp_child){ .argp = &source_argp, .group = 6 };
 	if (c->flags & COMMAND_JSON)
 		children[n++] = (struct argp_child){ .argp = &json_argp };
 	if (asprintf(&doc, "%s.\v%s", c->summary, c->details) < 0)

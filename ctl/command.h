@@ -32,6 +32,7 @@ enum {
 enum {
 	COMMAND_JSON = 1 << 0,     /* prints a table: takes --json */
 	COMMAND_INPUT = 1 << 1,    /* reads profiles: takes the options of INPUT (input.h) */
+	COMMAND_SOURCE = 1 << 3,   /* asks a store: takes the options of a selection (source.h) */
 	COMMAND_IN_ORDER = 1 << 2, /* the first argument ends the options: record COMMAND -x */
 };
 

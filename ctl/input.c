@@ -19,6 +19,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct input *in = state->input;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &in->source;
+		return 0;
 	case KEY_SAMPLE_TYPE:
 		in->sample_type = arg;
 		return 0;
@@ -34,7 +37,8 @@ static const struct argp_option options[] = {
 	{ 0 },
 };
 
-const struct argp input_argp = { .options = options, .parser = parse };
+static const struct argp_child children[] = { { .argp = &source_argp, .group = 6 }, { 0 } };
+const struct argp input_argp = { .options = options, .parser = parse, .children = children };
 
 int input_load(const struct input *in, const char *const *files, size_t n_files, struct profile **ret)
 {
@@ -42,7 +46,10 @@ int input_load(const struct input *in, const char *const *files, size_t n_files,
 	_cleanup_(profile_freep) struct profile *p = NULL;
 	int r;
 
-	(void)in;
+	if (n_files == 0)
+		return source_load(&in->source, ret);
+	if (source_is_given(&in->source))
+		return log_err(0, "give files or a selection (--type, --from, --to, --match, --source), not both"), -EINVAL;
 	r = profile_new(NULL, &p);
 	if (r < 0)
 		return log_err(r, "cannot read profiles");

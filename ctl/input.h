@@ -1,21 +1,22 @@
-/* INPUT of a command: profile files now, or a selection of a store. The options of INPUT (--sample-type; --type,
- * --from,
- * --to, --match, --source of a selection) belong to this module; main.c adds them to each command with COMMAND_INPUT.
- */
+/* INPUT of a command: profile files, or a selection of a store (source.h). The options of INPUT belong to this module;
+ * main.c adds them to each command with COMMAND_INPUT. */
 #pragma once
 #include <argp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "ctl/source.h"
 #include "profile/profile.h"
 
 struct input {
 	const char *sample_type; /* --sample-type NAME: which value to show; NULL: the profile's default */
+	struct source source;    /* where no file is given */
 };
 
 /* Child of the command's argp; its input is a struct input. */
 extern const struct argp input_argp;
 
-/* Reads and merges all files; "-" is standard input. Logs one line on failure. *ret belongs to the caller. */
+/* Reads and merges all files; "-" is standard input. Without a file: the selection. Logs one line on failure.
+ * *ret belongs to the caller. */
 int input_load(const struct input *in, const char *const *files, size_t n_files, struct profile **ret);
 
 /* The index of the sample type to show: --sample-type, else the profile's default_sample_type, else its last, as pprof
