@@ -35,7 +35,7 @@ static int flamegraph_run(const struct command *c, int argc, char **argv)
 
 const struct command flamegraph_command = {
 	.name = "flamegraph",
-	.arguments = "INPUT...",
+	.arguments = "[INPUT...]",
 	.summary = "Draw a flame graph, as one SVG or HTML file that needs nothing else",
 	.details =
 	        "The root is on top, a box is as wide as its share. Open the file in a browser: click to zoom, type to "
@@ -46,7 +46,7 @@ const struct command flamegraph_command = {
 	        "  emberctl flamegraph -o cpu.html --hide '^(std|core)::' cpu.pb.gz\n"
 	        "  emberctl flamegraph cpu.pb.gz > cpu.svg",
 	.flags = COMMAND_INPUT,
-	.arguments_min = 1,
+	.arguments_min = 0,
 	.arguments_max = COMMAND_ARGUMENTS_ANY,
 	.options = picture_argp_options,
 	.parse = picture_options_parse,

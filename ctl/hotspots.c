@@ -135,7 +135,7 @@ static int hotspots_run(const struct command *c, int argc, char **argv)
 
 const struct command hotspots_command = {
 	.name = "hotspots",
-	.arguments = "INPUT...",
+	.arguments = "[INPUT...]",
 	.summary = "List every function at or above a share of the whole, with its hottest line",
 	.details = "A function's share is what was spent in itself (flat). PLACE is its source file and the line where "
 	           "most of "
@@ -144,7 +144,7 @@ const struct command hotspots_command = {
 	           "  emberctl hotspots cpu.pb.gz\n"
 	           "  emberctl hotspots --threshold 5 --json cpu.pb.gz",
 	.flags = COMMAND_INPUT | COMMAND_JSON,
-	.arguments_min = 1,
+	.arguments_min = 0,
 	.arguments_max = COMMAND_ARGUMENTS_ANY,
 	.options = options,
 	.parse = parse,

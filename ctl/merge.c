@@ -8,7 +8,7 @@ static int merge_run(const struct command *c, int argc, char **argv)
 
 const struct command merge_command = {
 	.name = "merge",
-	.arguments = "INPUT...",
+	.arguments = "[INPUT...]",
 	.summary = "Add profiles up into one; totals stay exact",
 	.details = "All inputs must have the same sample types. Equal stacks with equal labels become one; what was "
 	           "lost or "
@@ -17,7 +17,7 @@ const struct command merge_command = {
 	           "  emberctl merge -o day.pb.gz hour-*.pb.gz\n"
 	           "  emberctl merge -o all.pb.zst web1.pb.gz web2.pb.gz",
 	.flags = COMMAND_INPUT,
-	.arguments_min = 1,
+	.arguments_min = 0,
 	.arguments_max = COMMAND_ARGUMENTS_ANY,
 	.options = save_argp_options,
 	.parse = save_parse,

@@ -165,7 +165,7 @@ static int top_run(const struct command *c, int argc, char **argv)
 
 const struct command top_command = {
 	.name = "top",
-	.arguments = "INPUT...",
+	.arguments = "[INPUT...]",
 	.summary = "Show where the time or memory goes, hottest first",
 	.details = "FLAT was spent in the function itself, CUM in it and in all that it called; recursion counts once. "
 	           "For "
@@ -176,7 +176,7 @@ const struct command top_command = {
 	           "  emberctl top --by process --sample-type samples monday-*.pb.zst\n"
 	           "  emberctl top --json cpu.pb.gz | jq '.rows[0].name'",
 	.flags = COMMAND_INPUT | COMMAND_JSON,
-	.arguments_min = 1,
+	.arguments_min = 0,
 	.arguments_max = COMMAND_ARGUMENTS_ANY,
 	.options = options,
 	.parse = parse,
