@@ -393,13 +393,13 @@ enum { HEAP_NULL_IS_MALLOC = 1 << 2 };
 
 /* One of each process that is probed; the program counts. emberd says in another map how many bytes apart its samples
  * are to be on average; 0: count hits, sample nothing. */
-struct heap_process {
+struct heap_counters {
 	__s64 countdown; /* bytes until the next sample */
 	__u64 hits;	 /* of the probes on allocations and frees */
 	__u64 samples;
 	__u64 objects, bytes; /* of all allocations seen, sampled or not: exact */
 };
-_Static_assert(sizeof(struct heap_process) == 40, "heap_process");
+_Static_assert(sizeof(struct heap_counters) == 40, "heap_counters");
 
 struct heap_key {
 	__u64 address;

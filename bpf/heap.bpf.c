@@ -8,7 +8,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, HEAP_PROCESSES_MAX);
 	__type(key, __u32);
-	__type(value, struct heap_process);
+	__type(value, struct heap_counters);
 } heap_processes SEC(".maps");
 
 struct {
@@ -178,7 +178,7 @@ static __always_inline __s64 bytes_asked(struct uprobe_regs *ctx, __u64 cookie, 
 }
 
 /* The interval in force where the allocation of so many bytes is the one to take, else 0. */
-static __always_inline __u64 is_next(struct heap_process *p, __u32 pid, __u64 bytes)
+static __always_inline __u64 is_next(struct heap_counters *p, __u32 pid, __u64 bytes)
 {
 	__u64 *interval = bpf_map_lookup_elem(&heap_intervals, &pid);
 	__s64 left;
@@ -200,7 +200,7 @@ static __always_inline int call(struct uprobe_regs *ctx, __u64 cookie)
 {
 	__u64 thread = bpf_get_current_pid_tgid(), id, interval;
 	__u32 pid = thread >> 32;
-	struct heap_process *p = bpf_map_lookup_elem(&heap_processes, &pid);
+	struct heap_counters *p = bpf_map_lookup_elem(&heap_processes, &pid);
 	struct heap_call now = { .sp = CALL_SP(ctx) };
 	__s64 bytes;
 
@@ -269,7 +269,7 @@ SEC("uprobe")
 int heap_free(struct uprobe_regs *ctx)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-	struct heap_process *p = bpf_map_lookup_elem(&heap_processes, &pid);
+	struct heap_counters *p = bpf_map_lookup_elem(&heap_processes, &pid);
 
 	if (!p) {
 		count(COUNTER_HEAP_OTHER_PROCESS);
@@ -286,7 +286,7 @@ int heap_usdt(struct uprobe_regs *ctx)
 {
 	__u64 cookie = bpf_get_attach_cookie(ctx), address = operand(ctx, HEAP_COOKIE_OPERAND(cookie, 0)), id;
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-	struct heap_process *p = bpf_map_lookup_elem(&heap_processes, &pid);
+	struct heap_counters *p = bpf_map_lookup_elem(&heap_processes, &pid);
 
 	if (!p) {
 		count(COUNTER_HEAP_OTHER_PROCESS);

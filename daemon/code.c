@@ -739,3 +739,13 @@ void code_stats(struct code *c, struct code_stats *ret)
 		ret->files_identified += c->entries[i] && (c->entries[i]->file.flags & CODE_IDENTIFIED);
 	bpf_object__for_each_map(map, c->maps->obj) ret->map_bytes += accounting_map_bytes(bpf_map__fd(map));
 }
+
+sd_event *code_loop(const struct code *c)
+{
+	return c->config.event;
+}
+
+struct symbolizer *code_symbolizer(const struct code *c)
+{
+	return c->config.symbolizer;
+}

@@ -79,6 +79,10 @@ struct code_stats {
 };
 void code_stats(struct code *c, struct code_stats *ret);
 
+/* As code_new() was given them. */
+sd_event *code_loop(const struct code *c);
+struct symbolizer *code_symbolizer(const struct code *c);
+
 /* ---- for sources ------------------------------------------------------------------------------------------------ */
 
 /* Makes the maps of obj that carry a shared map's name the shared ones. Between open and load. */

@@ -277,6 +277,7 @@ static int read_numbers(const struct manager *m, const json_t *params, struct re
 	q->params.frequency_hz = (uint32_t)hz;
 	q->params.kernel_stacks = m->config->kernel_stacks;
 	q->params.code = m->code;
+	q->params.is_on_demand = 1;
 	return 0;
 }
 

@@ -95,6 +95,7 @@ struct source_params {
 	uint32_t frequency_hz; /* cpu */
 	uint64_t interval;     /* heap: bytes a sample; offcpu: nanoseconds a sample; 0: the source's default */
 	int kernel_stacks;
+	int is_on_demand; /* a person waits for it and may spend more */
 	const struct targets *targets; /* borrowed during source_open; NULL: the whole host */
 	uint32_t ring_bytes;           /* 0: the source's default */
 	struct code *code;             /* borrowed for the instance's life */

@@ -2,6 +2,7 @@
 
 const struct source *const sources[] = {
 	&cpu_source,
+	&heap_source,
 	&memory_source,
 	NULL,
 };

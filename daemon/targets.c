@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <ctype.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -196,4 +197,97 @@ int targets_fill_pids(const struct targets *targets, int map_fd)
 			return -errno;
 	}
 	return 0;
+}
+
+/* ---- one process, asked in user space --------------------------------------------------------------------------- */
+
+static bool comm_matches(const struct target_rules *rules, pid_t pid)
+{
+	_cleanup_free_ char *comm = NULL;
+	char name[64];
+	size_t n;
+
+	(void)snprintf(name, sizeof(name), "/proc/%d/comm", (int)pid);
+	if (rules->n_comms == 0 || file_read_all(AT_FDCWD, name, 4096, &comm, &n) < 0)
+		return false;
+	comm[strcspn(comm, "\n")] = '\0';
+	for (size_t i = 0; i < rules->n_comms; i++) {
+		char glob[TARGET_COMM_MAX + 1];
+
+		(void)snprintf(glob, sizeof(glob), "%.*s", TARGET_COMM_MAX, rules->comms[i].glob);
+		if (fnmatch(glob, comm, FNM_NOESCAPE) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool exe_matches(const struct target_rules *rules, pid_t pid)
+{
+	struct target_exe exe;
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "/proc/%d/exe", (int)pid);
+	if (rules->n_exes == 0 || target_exe_from_path(name, &exe) < 0)
+		return false;
+	for (size_t i = 0; i < rules->n_exes; i++)
+		if (memcmp(&rules->exes[i], &exe, sizeof(exe)) == 0)
+			return true;
+	return false;
+}
+
+/* Inode of the ancestor at a level of the cgroup v2 path below; 0 where it has none. */
+static uint64_t ancestor_id(const char *mount, const char *path, uint32_t level)
+{
+	char name[4096 + 512];
+	const char *end = path;
+	struct stat st;
+
+	for (uint32_t i = 0; i < level; i++) {
+		if (*end != '/' || end[1] == '\0')
+			return 0;
+		end += 1 + strcspn(end + 1, "/");
+	}
+	(void)snprintf(name, sizeof(name), "%s%.*s", mount, (int)MIN(end - path, (ptrdiff_t)4000), path);
+	return stat(name, &st) == 0 ? st.st_ino : 0;
+}
+
+static bool cgroup_matches(const struct target_rules *rules, pid_t pid)
+{
+	_cleanup_free_ char *text = NULL;
+	char name[64], mount[512], *path;
+
+	(void)snprintf(name, sizeof(name), "/proc/%d/cgroup", (int)pid);
+	if (rules->n_cgroups == 0 || cgroup_mount(mount, sizeof(mount)) < 0 ||
+		file_read_all(AT_FDCWD, name, 64 << 10, &text, NULL) < 0)
+		return false;
+	path = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+	if (!path)
+		return false;
+	path = strchr(path, '/');
+	if (!path)
+		return false;
+	path[strcspn(path, "\n")] = '\0';
+	for (size_t i = 0; i < rules->n_cgroups; i++)
+		if (ancestor_id(mount, path, rules->cgroups[i].level) == rules->cgroups[i].id)
+			return true;
+	return false;
+}
+
+static bool rules_match(const struct target_rules *rules, pid_t pid)
+{
+	return comm_matches(rules, pid) || exe_matches(rules, pid) || cgroup_matches(rules, pid);
+}
+
+bool targets_match(const struct targets *targets, int pids_fd, pid_t pid)
+{
+	const struct target_rules *include = &targets->include;
+	uint32_t id = (uint32_t)pid, lists = 0;
+
+	if (pids_fd >= 0)
+		(void)bpf_map_lookup_elem(pids_fd, &id, &lists);
+	if ((lists & (1u << SELECT_EXCLUDE)) || rules_match(&targets->exclude, pid))
+		return false;
+	if (include->n_pids + include->n_comms + include->n_exes + include->n_cgroups == 0)
+		return true;
+	return (lists & (1u << SELECT_INCLUDE)) || rules_match(include, pid);
 }

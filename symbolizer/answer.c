@@ -201,3 +201,34 @@ int answer_symbols(const void *answer, size_t bytes, uint32_t n_queries, struct 
 	*ret = v;
 	return 0;
 }
+
+/* ---- sites ---- */
+
+static int site_check(const struct site *s)
+{
+	if (s->function < SITE_MALLOC || s->function > SITE_USDT_FREE || s->allocator < ALLOCATOR_LIBC ||
+		s->allocator > ALLOCATOR_USDT || memchr(s->name, 0, sizeof(s->name)) == NULL)
+		return -EBADMSG;
+	if (s->probe < s->entry || s->probe - s->entry > 4096)
+		return -EBADMSG;
+	for (size_t i = 0; i < sizeof(s->operands); i++)
+		if (s->operands[i] > 15)
+			return -EBADMSG;
+	return 0;
+}
+
+int answer_sites(const void *answer, size_t bytes, const struct site **ret, uint32_t *ret_n)
+{
+	const struct sites_header *h = answer;
+	const struct site *sites = (const void *)(h + 1);
+
+	if (bytes < sizeof(*h) || h->magic != SITES_MAGIC || h->n_sites > SITES_MAX ||
+		bytes != sizeof(*h) + h->n_sites * sizeof(*sites))
+		return -EBADMSG;
+	for (uint32_t i = 0; i < h->n_sites; i++)
+		if (site_check(&sites[i]) < 0)
+			return -EBADMSG;
+	*ret = sites;
+	*ret_n = h->n_sites;
+	return 0;
+}

@@ -32,3 +32,6 @@ struct answer_symbols {
 	const char *strings; /* each string index in the frames is inside and terminated */
 };
 int answer_symbols(const void *answer, size_t bytes, uint32_t n_queries, struct answer_symbols *ret);
+
+/* Each site's function and allocator known, names terminated, the probe within a few bytes of its entry. */
+int answer_sites(const void *answer, size_t bytes, const struct site **ret, uint32_t *ret_n);

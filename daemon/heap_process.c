@@ -1,0 +1,276 @@
+#include "daemon/heap_process.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "bpf/abi.h"
+
+#define MAPS_BYTES_MAX (16u << 20)
+
+_Static_assert(HEAP_MALLOC == SITE_MALLOC && HEAP_FREE == SITE_FREE && HEAP_USDT_FREE == SITE_USDT_FREE &&
+		       HEAP_NULL_IS_MALLOC == SITE_NULL_IS_MALLOC,
+	"a site's function and flags travel in the cookie as they are");
+
+int heap_process_new(pid_t pid, struct heap_process **ret)
+{
+	_cleanup_free_ struct heap_process *p = calloc(1, sizeof(*p));
+	uint64_t ns;
+	int r;
+
+	assert(ret);
+
+	if (!p)
+		return -ENOMEM;
+	p->pid = pid;
+	r = clock_getcpuclockid(pid, &p->clock);
+	if (r != 0)
+		return -r;
+	r = heap_process_cpu(p, &ns);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(p);
+	return 0;
+}
+
+struct heap_process *heap_process_free(struct heap_process *p)
+{
+	if (!p)
+		return NULL;
+	heap_process_detach(p);
+	free(p);
+	return NULL;
+}
+
+int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns)
+{
+	struct timespec ts;
+
+	if (clock_gettime(p->clock, &ts) < 0)
+		return -ESRCH;
+	*ret_ns = (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+	return 0;
+}
+
+/* ---- its files ---- */
+
+struct mapped_file {
+	uint64_t start, end, inode;
+	unsigned major, minor;
+	const char *path;
+};
+
+/* "start-end perms offset major:minor inode path" */
+static bool parse_line(char *line, struct mapped_file *ret)
+{
+	char perms[5];
+	int at = 0;
+
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %x:%x %" SCNu64 " %n", &ret->start, &ret->end, perms, &ret->major,
+		    &ret->minor, &ret->inode, &at) < 6 ||
+		at == 0)
+		return false;
+	ret->path = line + at;
+	return perms[2] == 'x' && ret->inode != 0;
+}
+
+static int open_if_same(const char *name, const struct mapped_file *m, struct stat *ret_st)
+{
+	_cleanup_close_ int looking = open(name, O_PATH | O_CLOEXEC);
+	char link[64];
+	int fd;
+
+	if (looking < 0 || fstat(looking, ret_st) < 0)
+		return -errno;
+	if (!S_ISREG(ret_st->st_mode) || ret_st->st_ino != m->inode)
+		return -ESTALE;
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", looking);
+	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return fd < 0 ? -errno : fd;
+}
+
+/* By the mapping itself, which needs a capability that emberd may not have; else through the process's root. */
+static int open_mapped(pid_t pid, const struct mapped_file *m, struct stat *ret_st)
+{
+	char name[4096 + 64];
+	int fd;
+
+	(void)snprintf(name, sizeof(name), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, m->start, m->end);
+	fd = open_if_same(name, m, ret_st);
+	if (fd >= 0)
+		return fd;
+	(void)snprintf(name, sizeof(name), "/proc/%d/root%.4095s", (int)pid, m->path);
+	fd = open_if_same(name, m, ret_st);
+	if (fd >= 0)
+		return fd;
+	(void)snprintf(name, sizeof(name), "/proc/%d/exe", (int)pid);
+	return open_if_same(name, m, ret_st);
+}
+
+static bool has_allocator(const struct heap_process *p, const struct heap_allocator *a)
+{
+	for (size_t i = 0; i < p->n_links; i++)
+		if (p->links[i].allocator == a)
+			return true;
+	return false;
+}
+
+/* 1: a new allocator; 0: none; -EAGAIN. */
+static int look_at(struct heap_process *p, struct heap_sites *sites, const struct mapped_file *m)
+{
+	const struct heap_allocator *a = NULL;
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+	int r;
+
+	fd = open_mapped(p->pid, m, &st);
+	if (fd < 0)
+		return 0; /* gone by now, or not for us */
+	r = heap_sites_get(sites, fd, &st, &a);
+	if (r < 0)
+		return r == -EAGAIN ? r : 0;
+	if (!a || has_allocator(p, a) || p->n_links == HEAP_ALLOCATORS_MAX)
+		return 0;
+	p->links[p->n_links++] = (struct heap_links){ .allocator = a };
+	return 1;
+}
+
+int heap_process_scan(struct heap_process *p, struct heap_sites *sites)
+{
+	_cleanup_free_ char *text = NULL;
+	struct mapped_file previous = { 0 };
+	char path[32], *rest = NULL;
+	int r, found = 0;
+	bool awaited = false;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)p->pid);
+	r = file_read_all(AT_FDCWD, path, MAPS_BYTES_MAX, &text, NULL);
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
+	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		struct mapped_file m;
+
+		if (!parse_line(line, &m) ||
+			(m.inode == previous.inode && m.major == previous.major && m.minor == previous.minor))
+			continue;
+		previous = m;
+		r = look_at(p, sites, &m);
+		awaited |= r == -EAGAIN;
+		found += r > 0;
+	}
+	return awaited && found == 0 ? -EAGAIN : found;
+}
+
+/* ---- links ---- */
+
+enum kind { KIND_CALL, KIND_FREE, KIND_USDT };
+
+static enum kind kind_of(const struct site *s)
+{
+	if (s->function == SITE_USDT_ALLOC || s->function == SITE_USDT_FREE)
+		return KIND_USDT;
+	return s->function == SITE_FREE ? KIND_FREE : KIND_CALL;
+}
+
+static uint64_t cookie_of(const struct site *s)
+{
+	if (kind_of(s) == KIND_USDT)
+		return HEAP_COOKIE_USDT(s->function, s->operands[0], s->operands[1], s->operands[2]);
+	return HEAP_COOKIE(s->function, s->flags, s->probe);
+}
+
+/* An allocator that tells its own samples by USDT is asked nothing else. */
+static size_t collect(struct heap_process *p, const struct heap_allocator *a, enum kind kind, struct uprobe_site *ret)
+{
+	bool has_usdt = false;
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < a->n_sites; i++)
+		has_usdt |= kind_of(&a->sites[i]) == KIND_USDT;
+	for (uint32_t i = 0; i < a->n_sites; i++) {
+		const struct site *s = &a->sites[i];
+
+		if (kind_of(s) != kind || (has_usdt && kind != KIND_USDT))
+			continue;
+		if (!(s->flags & SITE_EMULATED)) {
+			p->stepped++;
+			continue;
+		}
+		ret[n++] = (struct uprobe_site){
+			.offset = s->probe, .counter_offset = s->counter_offset, .cookie = cookie_of(s)
+		};
+	}
+	return n;
+}
+
+static int attach_kind(struct heap_process *p, struct heap_links *l, enum kind kind, const struct bpf_program *program,
+	int type, int is_return, struct uprobe **ret)
+{
+	struct uprobe_site sites[SITES_MAX];
+	size_t n = collect(p, l->allocator, kind, sites);
+
+	if (n == 0 || *ret)
+		return 0;
+	return uprobe_attach(program, type, is_return, l->allocator->fd, p->pid, sites, n, ret);
+}
+
+static void detach_links(struct heap_links *l)
+{
+	l->call = uprobe_detach(l->call);
+	l->back = uprobe_detach(l->back);
+	l->free = uprobe_detach(l->free);
+	l->usdt = uprobe_detach(l->usdt);
+}
+
+/* Frees first: an object whose free is missed would be a leak that is none. */
+static int attach_links(struct heap_process *p, struct heap_links *l, const struct heap_programs *programs)
+{
+	int r;
+
+	r = attach_kind(p, l, KIND_FREE, programs->free, programs->other_type, 0, &l->free);
+	if (r >= 0 && programs->call_type != UPROBE_ATTACH_SESSION)
+		r = attach_kind(p, l, KIND_CALL, programs->back, programs->other_type, 1, &l->back);
+	if (r >= 0)
+		r = attach_kind(p, l, KIND_CALL, programs->call, programs->call_type, 0, &l->call);
+	if (r >= 0)
+		r = attach_kind(p, l, KIND_USDT, programs->usdt, programs->other_type, 0, &l->usdt);
+	if (r < 0)
+		detach_links(l);
+	return r;
+}
+
+int heap_process_attach(struct heap_process *p, const struct heap_programs *programs)
+{
+	int r, result = p->n_links ? -ENODEV : 0;
+
+	p->stepped = 0;
+	for (size_t i = 0; i < p->n_links; i++) {
+		struct heap_links *l = &p->links[i];
+
+		if (l->is_refused)
+			continue;
+		r = attach_links(p, l, programs);
+		if (r == -ESRCH)
+			return r;
+		l->is_refused = r < 0;
+		if (r >= 0)
+			result = 0;
+		else if (result != 0)
+			result = r;
+	}
+	p->budget.is_attached = result == 0 && p->n_links > 0;
+	return result;
+}
+
+void heap_process_detach(struct heap_process *p)
+{
+	for (size_t i = 0; i < p->n_links; i++)
+		detach_links(&p->links[i]);
+	p->budget.is_attached = false;
+}

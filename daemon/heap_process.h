@@ -1,0 +1,56 @@
+/* One process whose allocators are probed: which of its files hold one, and the links that are in force. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "base/cleanup.h"
+#include "daemon/heap_budget.h"
+#include "daemon/heap_sites.h"
+#include "daemon/uprobe.h"
+
+struct bpf_program;
+
+/* The programs of bpf/heap.bpf.c, as loaded. */
+struct heap_programs {
+	const struct bpf_program *call, *back, *free, *usdt;
+	int call_type, other_type; /* UPROBE_ATTACH_*, 0: perf events */
+};
+
+#define HEAP_ALLOCATORS_MAX 8 /* files with an allocator, of one process */
+
+struct heap_links {
+	const struct heap_allocator *allocator;
+	struct uprobe *call, *back, *free, *usdt;
+	bool is_refused; /* attaching it failed: not tried again */
+};
+
+struct heap_process {
+	pid_t pid;
+	clockid_t clock; /* its CPU time */
+	struct heap_links links[HEAP_ALLOCATORS_MAX];
+	size_t n_links;
+	struct heap_budget budget;
+	bool is_duty;		   /* its probes have been out within this window */
+	bool has_been_followed;	   /* from its first instruction, or since its probes went in */
+	uint32_t stepped;	   /* sites that were refused: the kernel would have to single-step them */
+	uint64_t next_scan_ns;	   /* of its mappings, for what it loads later; 0: none */
+	unsigned scans;
+	uint64_t interval;
+	struct heap_meter meter, meter_at_tick;
+};
+
+/* *ret belongs to the caller. -ESRCH: it is gone. */
+int heap_process_new(pid_t pid, struct heap_process **ret);
+struct heap_process *heap_process_free(struct heap_process *p);
+DEFINE_CLEANUP(struct heap_process *, heap_process_free)
+
+/* Looks through its executable mappings for allocators that are not known yet. Returns how many are new; -EAGAIN where an
+ * answer is awaited; -ESRCH. */
+int heap_process_scan(struct heap_process *p, struct heap_sites *sites);
+
+/* Probes in, for every allocator that has none yet; out. Negative errno where none could be attached. */
+int heap_process_attach(struct heap_process *p, const struct heap_programs *programs);
+void heap_process_detach(struct heap_process *p);
+
+/* CPU time so far; -ESRCH where it is gone. */
+int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns);

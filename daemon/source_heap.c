@@ -1,0 +1,550 @@
+/* heap: what is allocated and what of it is in use. Each selected process has its allocators probed within a budget
+ * (heap_process.c, heap_budget.c); sampled calls come from bpf/heap.bpf.c and are weighed and kept in heap_objects.c.
+ *
+ * Where the probes are in all the time, every object's life is seen, and in use is what was allocated and not freed.
+ * Where the budget takes them out, allocations are scaled from the stretches that were seen to the whole, and in use says
+ * only what outlived its stretch ("survivors"); the ledger tells which, and how far the numbers may be off. */
+#include <assert.h>
+#include <bpf/bpf.h>
+#include <ctype.h>
+#include <math.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/heap_calibrate.h"
+#include "daemon/heap_objects.h"
+#include "daemon/heap_process.h"
+#include "daemon/sources.h"
+#include "daemon/targets.h"
+#include "bpf/heap.skel.h"
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#define RING_BYTES (256u << 10)
+#define INTERVAL_DEFAULT (512u << 10)
+#define INTERVAL_MIN 64u
+#define BUDGET_ALWAYS 0.03
+#define BUDGET_ON_DEMAND 0.05
+#define SAMPLE_NS 12000.0	/* a stack, and its way through the ring (bench/heap) */
+#define SAMPLING_SHARE 0.25	/* of the budget, at most, for samples: the rest is for hits */
+#define HITS_PER_SAMPLE 16.0
+#define STEP_NS (10 * NS_PER_MS) /* how often accounts are looked at */
+#define TARGETS_MAX (HEAP_PROCESSES_MAX / 2)
+#define LINKS_FILES_WANTED 16384
+
+/* After an exec libraries come in little by little, and dlopen comes when it likes. */
+static const uint64_t scan_after_ms[] = { 2, 10, 50, 200, 1000, 5000 };
+
+struct target {
+	pid_t pid;
+	struct heap_process *process;
+	UT_hash_handle hh;
+};
+
+struct heap {
+	struct heap_bpf *skel;
+	struct heap_programs programs;
+	struct heap_objects *objects;
+	struct heap_sites *sites;
+	struct target *processes;
+	struct targets targets;
+	struct heap_prices prices;
+	sd_event_source *timer;
+	uint64_t hold;
+	double budget;
+	bool is_interval_fixed;
+	/* of this window */
+	double error_bytes2, told_bytes;
+	uint64_t seen_bytes, stretches;
+	bool has_survivors;
+	uint32_t refused, full;
+};
+
+/* ---- delivery ---- */
+
+static void deliver(void *userdata, struct sample *s, const struct heap_objects_values *v)
+{
+	struct source_instance *i = userdata;
+	struct heap *h = i->implementation;
+
+	s->values[0] = v->alloc_objects;
+	s->values[1] = v->alloc_bytes;
+	s->values[2] = v->inuse_objects;
+	s->values[3] = v->inuse_bytes;
+	h->told_bytes += (double)v->alloc_bytes;
+	i->sample(i->userdata, i, s);
+}
+
+static void drop_live(void *userdata, uint32_t pid, uint64_t address)
+{
+	struct heap *h = userdata;
+	struct heap_key key = { .address = address, .pid = pid };
+
+	(void)bpf_map_delete_elem(bpf_map__fd(h->skel->maps.heap_live), &key);
+}
+
+/* Tells what a process allocated since the last time. */
+static void close_stretch(struct source_instance *i, struct heap_process *p)
+{
+	struct heap *h = i->implementation;
+	double scale = heap_budget_close_stretch(&p->budget);
+
+	heap_objects_report(h->objects, (uint32_t)p->pid, scale, p->is_duty ? scale : 1, deliver, i);
+	h->stretches++;
+	if (p->is_duty) { /* what becomes of the survivors is not seen */
+		heap_objects_forget(h->objects, (uint32_t)p->pid, drop_live, h);
+		h->has_survivors = true;
+	}
+}
+
+static void close_window(struct source_instance *i, struct heap_process *p)
+{
+	struct heap *h = i->implementation;
+	double before = h->told_bytes, error;
+
+	close_stretch(i, p);
+	error = heap_budget_close_window(&p->budget) * (h->told_bytes - before);
+	h->error_bytes2 += error * error;
+	p->is_duty = !p->budget.is_attached && p->n_links > 0;
+}
+
+/* ---- processes ---- */
+
+static struct target *find(struct heap *h, pid_t pid)
+{
+	struct target *t;
+
+	HASH_FIND_INT(h->processes, &pid, t);
+	return t;
+}
+
+static int read_meter(struct heap *h, struct heap_process *p)
+{
+	uint32_t id = (uint32_t)p->pid;
+	struct heap_counters c;
+	int r = heap_process_cpu(p, &p->meter.cpu_ns);
+
+	if (r < 0)
+		return r;
+	if (bpf_map_lookup_elem(bpf_map__fd(h->skel->maps.heap_processes), &id, &c) < 0)
+		return -errno;
+	p->meter.hits = c.hits;
+	p->meter.samples = c.samples;
+	p->meter.bytes = c.bytes;
+	return 0;
+}
+
+static void forget_process(struct source_instance *i, struct target *t)
+{
+	struct heap *h = i->implementation;
+	uint32_t id = (uint32_t)t->pid;
+
+	(void)read_meter(h, t->process);
+	(void)heap_budget_step(&t->process->budget, &t->process->meter);
+	close_window(i, t->process);
+	heap_objects_forget(h->objects, id, drop_live, h);
+	(void)bpf_map_delete_elem(bpf_map__fd(h->skel->maps.heap_processes), &id);
+	(void)bpf_map_delete_elem(bpf_map__fd(h->skel->maps.heap_intervals), &id);
+	HASH_DEL(h->processes, t);
+	(void)heap_process_free(t->process);
+	free(t);
+}
+
+static int set_interval(struct heap *h, struct heap_process *p, uint64_t interval)
+{
+	uint32_t id = (uint32_t)p->pid;
+
+	p->interval = interval;
+	return bpf_map_update_elem(bpf_map__fd(h->skel->maps.heap_intervals), &id, &interval, BPF_ANY) < 0 ? -errno : 0;
+}
+
+/* An exponential draw, so that the first sample of a process is as likely anywhere as any other. */
+static int64_t first_countdown(uint64_t interval)
+{
+	uint32_t bits = 0;
+
+	(void)!getrandom(&bits, sizeof(bits), GRND_NONBLOCK);
+	return (int64_t)(-log((bits + 1.0) / 4294967297.0) * (double)interval) + 1;
+}
+
+static int make_known(struct heap *h, struct heap_process *p, uint64_t interval)
+{
+	struct heap_counters counters = { .countdown = first_countdown(interval) };
+	uint32_t id = (uint32_t)p->pid;
+
+	if (bpf_map_update_elem(bpf_map__fd(h->skel->maps.heap_processes), &id, &counters, BPF_ANY) < 0)
+		return -errno;
+	return set_interval(h, p, interval);
+}
+
+/* Probes in; what was gathered before they were out is told first. */
+static void attach(struct source_instance *i, struct heap_process *p)
+{
+	struct heap *h = i->implementation;
+	int r;
+
+	if (p->is_duty)
+		close_stretch(i, p);
+	r = heap_process_attach(p, &h->programs);
+	if (r < 0 && r != -ESRCH)
+		log_debug("heap: cannot probe process %d: error %d", (int)p->pid, -r);
+	h->refused += p->stepped;
+	if (read_meter(h, p) >= 0)
+		(void)heap_budget_step(&p->budget, &p->meter);
+}
+
+static void scan(struct source_instance *i, struct heap_process *p)
+{
+	struct heap *h = i->implementation;
+	int r = heap_process_scan(p, h->sites);
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+
+	p->next_scan_ns = p->scans < ARRAY_SIZE(scan_after_ms) ? now + scan_after_ms[p->scans++] * NS_PER_MS : 0;
+	if (r > 0 && (p->budget.is_attached || !p->is_duty))
+		attach(i, p);
+}
+
+static int add_process(struct source_instance *i, pid_t pid)
+{
+	struct heap *h = i->implementation;
+	_cleanup_(heap_process_freep) struct heap_process *p = NULL;
+	struct target *t;
+	int r;
+
+	if (find(h, pid))
+		return 0;
+	if (HASH_COUNT(h->processes) >= TARGETS_MAX) {
+		h->full++;
+		return -ENOSPC;
+	}
+	r = heap_process_new(pid, &p);
+	if (r < 0)
+		return r;
+	r = make_known(h, p, i->rate);
+	if (r < 0)
+		return r;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	r = read_meter(h, p);
+	heap_budget_init(&p->budget, h->budget, &h->prices, &p->meter);
+	t->pid = pid;
+	t->process = TAKE_PTR(p);
+	HASH_ADD_INT(h->processes, pid, t);
+	if (!t->hh.tbl) {
+		(void)heap_process_free(t->process);
+		free(t);
+		return -ENOMEM;
+	}
+	scan(i, t->process);
+	return 0;
+}
+
+static void add_if_selected(struct source_instance *i, pid_t pid)
+{
+	struct heap *h = i->implementation;
+
+	if (pid != getpid() && targets_match(&h->targets, bpf_map__fd(h->skel->maps.selected_pids), pid))
+		(void)add_process(i, pid);
+}
+
+static void add_running(struct source_instance *i)
+{
+	_cleanup_closedir_ DIR *proc = opendir("/proc");
+	struct dirent *d;
+
+	while (proc && (d = readdir(proc)))
+		if (isdigit((unsigned char)d->d_name[0]))
+			add_if_selected(i, (pid_t)strtol(d->d_name, NULL, 10));
+}
+
+static void scan_all(void *userdata)
+{
+	struct source_instance *i = userdata;
+	struct heap *h = i->implementation;
+
+	for (struct target *t = h->processes; t; t = t->hh.next)
+		t->process->next_scan_ns = 1; /* at the next step: an answer has come in */
+}
+
+/* ---- the budget at work ---- */
+
+static void step(struct source_instance *i, struct target *t)
+{
+	struct heap *h = i->implementation;
+	struct heap_process *p = t->process;
+
+	if (read_meter(h, p) < 0) {
+		forget_process(i, t);
+		return;
+	}
+	if (p->next_scan_ns && p->next_scan_ns <= clock_now_ns(CLOCK_MONOTONIC))
+		scan(i, p);
+	switch (heap_budget_step(&p->budget, &p->meter)) {
+	case HEAP_DETACH:
+		heap_process_detach(p);
+		p->is_duty = true;
+		break;
+	case HEAP_ATTACH:
+		if (p->n_links && p->is_duty)
+			attach(i, p);
+		break;
+	case HEAP_STAY:
+		break;
+	}
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct source_instance *i = userdata;
+	struct heap *h = i->implementation;
+	struct target *t, *next;
+	uint64_t now = 0;
+
+	(void)usec;
+	HASH_ITER(hh, h->processes, t, next)
+		step(i, t);
+	(void)sd_event_now(sd_event_source_get_event(s), CLOCK_MONOTONIC, &now);
+	(void)sd_event_source_set_time(s, now + STEP_NS / 1000);
+	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+/* As fine as its part of the budget allows, but never coarser than was asked for. */
+static void adapt_interval(struct source_instance *i, struct heap_process *p)
+{
+	struct heap *h = i->implementation;
+	double hits = (double)(p->meter.hits - p->meter_at_tick.hits);
+	double bytes = (double)(p->meter.bytes - p->meter_at_tick.bytes);
+	double cpu = (double)(p->meter.cpu_ns - p->meter_at_tick.cpu_ns), samples, interval;
+
+	p->meter_at_tick = p->meter;
+	if (h->is_interval_fixed || hits < 1 || bytes < 1)
+		return;
+	samples = MAX(SAMPLING_SHARE * h->budget * cpu / SAMPLE_NS, hits / HITS_PER_SAMPLE / 4);
+	samples = MIN(samples, hits / HITS_PER_SAMPLE * 4);
+	interval = MIN(MAX(bytes / MAX(samples, 1.0), (double)INTERVAL_MIN), (double)i->rate);
+	if (interval < 0.8 * (double)p->interval || interval > 1.25 * (double)p->interval)
+		(void)set_interval(h, p, (uint64_t)interval);
+}
+
+static void heap_tick(struct source_instance *i)
+{
+	struct heap *h = i->implementation;
+
+	for (struct target *t = h->processes; t; t = t->hh.next)
+		adapt_interval(i, t->process);
+}
+
+/* ---- records ---- */
+
+static bool heap_values(struct source_instance *i, const struct sample_record *r, struct sample *s)
+{
+	struct heap *h = i->implementation;
+	double weight = heap_objects_weight(r->value, r->period);
+
+	s->n_kernel = 0;
+	if (r->period & HEAP_PERIOD_GIVEN)
+		weight = (double)(r->period & ~HEAP_PERIOD_GIVEN) / (double)MAX(r->value, (__u64)1);
+	(void)heap_objects_add(h->objects, r->object, s, r->value, weight);
+	return false; /* told when its stretch is over and its scale is known */
+}
+
+static void on_exec(struct source_instance *i, pid_t pid)
+{
+	struct heap *h = i->implementation;
+	struct target *t = find(h, pid);
+
+	if (!t) {
+		add_if_selected(i, pid);
+		return;
+	}
+	heap_objects_forget(h->objects, (uint32_t)pid, drop_live, h);
+	t->process->scans = 0;
+	scan(i, t->process);
+}
+
+static int heap_record(struct source_instance *i, const void *record, size_t size)
+{
+	const struct heap_record *r = record;
+	struct heap *h = i->implementation;
+	struct target *t;
+
+	if (size < sizeof(*r))
+		return -EBADMSG;
+	switch (r->header.kind) {
+	case RECORD_HEAP_LIVE:
+		heap_objects_hold(h->objects, r->id, r->address);
+		return 0;
+	case RECORD_HEAP_FREE:
+		heap_objects_release(h->objects, r->id);
+		return 0;
+	case RECORD_HEAP_EXEC:
+		on_exec(i, (pid_t)r->pid);
+		return 0;
+	case RECORD_HEAP_FORK:
+		(void)add_process(i, (pid_t)r->pid);
+		return 0;
+	case RECORD_HEAP_EXIT:
+		t = find(h, (pid_t)r->pid);
+		if (t)
+			forget_process(i, t);
+		return 0;
+	default:
+		return -EBADMSG;
+	}
+}
+
+static int heap_flush(struct source_instance *i)
+{
+	struct heap *h = i->implementation;
+	struct target *t, *next;
+
+	HASH_ITER(hh, h->processes, t, next) {
+		if (read_meter(h, t->process) >= 0)
+			(void)heap_budget_step(&t->process->budget, &t->process->meter);
+		close_window(i, t->process);
+	}
+	return heap_objects_compact(h->objects);
+}
+
+/* ---- life ---- */
+
+static void heap_close(struct source_instance *i)
+{
+	struct heap *h = i->implementation;
+	struct target *t, *next;
+
+	if (!h)
+		return;
+	(void)sd_event_source_disable_unref(h->timer);
+	HASH_ITER(hh, h->processes, t, next) {
+		HASH_DEL(h->processes, t);
+		(void)heap_process_free(t->process);
+		free(t);
+	}
+	heap_bpf__destroy(h->skel);
+	(void)heap_sites_free(h->sites);
+	(void)heap_objects_free(h->objects);
+	if (h->hold)
+		code_release(i->params.code, h->hold);
+	free(h);
+	i->implementation = NULL;
+}
+
+/* Each link is a descriptor, and so is each allocator: more than the usual 1024 for many targets. */
+static void raise_files_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= LINKS_FILES_WANTED)
+		return;
+	limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)LINKS_FILES_WANTED);
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int heap_load(struct source_instance *i, struct heap *h)
+{
+	bool multi = features_has(FEATURE_UPROBE_MULTI), session = features_has(FEATURE_UPROBE_SESSION);
+
+	h->skel = heap_bpf__open();
+	if (!h->skel)
+		return -errno;
+	h->skel->rodata->is_session = session;
+	for (int k = 0; k < 256; k++)
+		h->skel->rodata->exponential[k] = (uint32_t)lrint(-log1p(-(k + 0.5) / 256) * 65536);
+	h->programs = (struct heap_programs){
+		.call = h->skel->progs.heap_call,
+		.back = h->skel->progs.heap_return,
+		.free = h->skel->progs.heap_free,
+		.usdt = h->skel->progs.heap_usdt,
+		.call_type = session ? UPROBE_ATTACH_SESSION : multi ? UPROBE_ATTACH_MULTI : 0,
+		.other_type = multi || session ? UPROBE_ATTACH_MULTI : 0,
+	};
+	(void)bpf_program__set_expected_attach_type(h->skel->progs.heap_call, (enum bpf_attach_type)h->programs.call_type);
+	(void)bpf_program__set_expected_attach_type(h->skel->progs.heap_return, (enum bpf_attach_type)h->programs.other_type);
+	(void)bpf_program__set_expected_attach_type(h->skel->progs.heap_free, (enum bpf_attach_type)h->programs.other_type);
+	(void)bpf_program__set_expected_attach_type(h->skel->progs.heap_usdt, (enum bpf_attach_type)h->programs.other_type);
+	return source_load(i, h->skel->obj, &h->skel->rodata->constants);
+}
+
+static int heap_prepare(struct source_instance *i, struct heap *h)
+{
+	int r;
+
+	r = heap_objects_new(&HEAP_OBJECTS_LIMITS_DEFAULT, &h->objects);
+	if (r >= 0)
+		r = heap_sites_new(code_symbolizer(i->params.code), scan_all, i, &h->sites);
+	if (r >= 0)
+		r = heap_load(i, h);
+	if (r >= 0)
+		r = heap_calibrate(&h->programs, bpf_map__fd(h->skel->maps.heap_processes), &h->prices.hit_ns);
+	if (r < 0)
+		return r;
+	h->prices.sample_ns = MAX(SAMPLE_NS, h->prices.hit_ns);
+	log_debug("heap: a hit costs %.0f ns here", h->prices.hit_ns);
+	return 0;
+}
+
+static int heap_open(struct source_instance *i)
+{
+	struct heap *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return -ENOMEM;
+	i->implementation = h; /* heap_close has it from here on */
+	if (!code_symbolizer(i->params.code))
+		return -EOPNOTSUPP;
+	if (i->params.ring_bytes == 0)
+		i->params.ring_bytes = RING_BYTES;
+	if (i->params.targets) {
+		h->targets = *i->params.targets;
+		h->targets.include.pids = h->targets.exclude.pids = NULL; /* those are in the programs' map */
+	}
+	h->is_interval_fixed = i->params.interval != 0;
+	h->budget = i->params.is_on_demand ? BUDGET_ON_DEMAND : BUDGET_ALWAYS;
+	i->rate = i->period = i->params.interval ? i->params.interval : INTERVAL_DEFAULT;
+	h->hold = code_hold(i->params.code);
+	raise_files_limit();
+	return heap_prepare(i, h);
+}
+
+static int heap_attach(struct source_instance *i)
+{
+	struct heap *h = i->implementation;
+	uint64_t now;
+	int r;
+
+	r = sd_event_now(code_loop(i->params.code), CLOCK_MONOTONIC, &now);
+	if (r >= 0)
+		r = sd_event_add_time(code_loop(i->params.code), &h->timer, CLOCK_MONOTONIC, now, 1000, on_timer, i);
+	if (r < 0)
+		return r;
+	h->skel->links.heap_exec = bpf_program__attach(h->skel->progs.heap_exec);
+	h->skel->links.heap_fork = bpf_program__attach(h->skel->progs.heap_fork);
+	h->skel->links.heap_exit = bpf_program__attach(h->skel->progs.heap_exit);
+	if (!h->skel->links.heap_exec || !h->skel->links.heap_fork || !h->skel->links.heap_exit)
+		return -errno;
+	add_running(i);
+	return 0;
+}
+
+const struct source heap_source = {
+	.name = "heap",
+	.types = { { "alloc_objects", "count" },
+		{ "alloc_space", "bytes" },
+		{ "inuse_objects", "count" },
+		{ "inuse_space", "bytes" } },
+	.period_type = { "space", "bytes" },
+	.needs = FEATURE_UPROBE,
+	.open = heap_open,
+	.attach = heap_attach,
+	.record = heap_record,
+	.values = heap_values,
+	.flush = heap_flush,
+	.tick = heap_tick,
+	.close = heap_close,
+};
