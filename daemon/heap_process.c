@@ -14,8 +14,8 @@
 
 #define MAPS_BYTES_MAX (16u << 20)
 
-_Static_assert(HEAP_MALLOC == SITE_MALLOC && HEAP_FREE == SITE_FREE && HEAP_USDT_FREE == SITE_USDT_FREE &&
-		       HEAP_NULL_IS_MALLOC == SITE_NULL_IS_MALLOC,
+_Static_assert((int)HEAP_MALLOC == (int)SITE_MALLOC && (int)HEAP_FREE == (int)SITE_FREE &&
+		       (int)HEAP_USDT_FREE == (int)SITE_USDT_FREE && (int)HEAP_NULL_IS_MALLOC == (int)SITE_NULL_IS_MALLOC,
 	"a site's function and flags travel in the cookie as they are");
 
 int heap_process_new(pid_t pid, struct heap_process **ret)
