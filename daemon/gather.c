@@ -138,12 +138,12 @@ int gather_drain(struct gather *g)
 	return n < 0 ? n : n == DRAIN_BATCH;
 }
 
-/* What the programs hold back and what waits in the ring belongs to the window that ends. */
+/* What waits in the ring and what the source holds back belongs to the window that ends. */
 static void drain_all(struct gather *g)
 {
-	(void)source_flush(g->instance);
 	for (unsigned i = 0; i < DRAINS_AT_END && gather_drain(g) > 0; i++)
 		;
+	(void)source_flush(g->instance);
 }
 
 int gather_cut(struct gather *g, uint64_t timeout_ns, assembly_done_t done, void *userdata, struct assembly **ret)
@@ -166,6 +166,7 @@ int gather_cut(struct gather *g, uint64_t timeout_ns, assembly_done_t done, void
 		.lost = lost(g) - g->start_lost,
 		.cost_cpu_ns = cost_ns(g) - g->start_cost_ns,
 	};
+	facts.n_notes = source_notes(g->instance, facts.notes);
 	counts = window_counts(g->window);
 	if (counts->samples + counts->lost + facts.lost == 0) {
 		begin(g);

@@ -31,6 +31,7 @@ struct heap_objects {
 	struct keeper *stacks;
 	struct object *objects;
 	struct sums carry; /* fractions that were not told yet */
+	double told_bytes, told_variance;
 	uint64_t dropped;
 };
 
@@ -169,6 +170,8 @@ static void sum_up(struct heap_objects *h, uint32_t pid, double scale, double in
 		if (!o->is_told) {
 			s->alloc_objects += o->weight * scale;
 			s->alloc_bytes += o->weight * o->size_bytes * scale;
+			h->told_bytes += o->weight * o->size_bytes * scale;
+			h->told_variance += o->weight * (o->weight - 1) * o->size_bytes * o->size_bytes * scale * scale;
 			o->is_told = 1;
 		}
 		if (o->address && !o->is_freed) {
@@ -214,6 +217,14 @@ void heap_objects_report(struct heap_objects *h, uint32_t pid, double scale, dou
 		s.time_ns = clock_now_ns(CLOCK_REALTIME);
 		each(userdata, &s, &values);
 	}
+}
+
+double heap_objects_error(struct heap_objects *h)
+{
+	double error = h->told_bytes > 0 ? sqrt(h->told_variance) / h->told_bytes : 0;
+
+	h->told_bytes = h->told_variance = 0;
+	return error;
 }
 
 int heap_objects_compact(struct heap_objects *h)

@@ -380,6 +380,12 @@ static int add_ledger(struct profile_builder *b)
 		if (r < 0)
 			return r;
 	}
+	for (unsigned i = 0; i < b->facts.n_notes; i++) {
+		int r = ledger_set(b->profile, b->facts.notes[i].name, (int64_t)MIN(b->facts.notes[i].value, (uint64_t)INT64_MAX));
+
+		if (r < 0)
+			return r;
+	}
 	return 0;
 }
 

@@ -27,6 +27,8 @@ struct window_facts {
 	uint64_t duration_ns;     /* monotonic */
 	uint64_t lost, throttled; /* samples */
 	uint64_t cost_cpu_ns;     /* of emberd, its children and its programs meanwhile */
+	struct source_note notes[SOURCE_NOTES_MAX]; /* more lines of the ledger */
+	unsigned n_notes;
 };
 
 int profile_builder_new(const struct window *w, const struct window_facts *facts, struct profile_builder **ret);

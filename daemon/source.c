@@ -267,6 +267,11 @@ int source_flush(struct source_instance *i)
 	return i->source->flush ? i->source->flush(i) : 0;
 }
 
+unsigned source_notes(struct source_instance *i, struct source_note *ret)
+{
+	return i->source->notes ? i->source->notes(i, ret) : 0;
+}
+
 int source_set_rate(struct source_instance *i, uint64_t rate)
 {
 	return i->source->set_rate ? i->source->set_rate(i, rate) : -EOPNOTSUPP;

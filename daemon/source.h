@@ -67,6 +67,12 @@ struct source_value_type {
 
 struct source_instance;
 
+#define SOURCE_NOTES_MAX 8
+struct source_note {
+	const char *name; /* of a ledger line, "heap.survivors_ms": a literal */
+	uint64_t value;
+};
+
 struct source {
 	const char *name;                                  /* profile type: "cpu" */
 	struct source_value_type types[SAMPLE_VALUES_MAX]; /* sample types; ends at the first NULL */
@@ -82,6 +88,9 @@ struct source {
 	bool (*values)(struct source_instance *i, const struct sample_record *r, struct sample *s);
 	int (*flush)(
 	        struct source_instance *i); /* window's end: deliver what the source has held back; NULL: nothing */
+	/* What the ledger of the window just flushed should say beside the usual; fills at most SOURCE_NOTES_MAX and
+	 * returns how many. NULL: nothing. */
+	unsigned (*notes)(struct source_instance *i, struct source_note *ret);
 	int (*set_rate)(struct source_instance *i, uint64_t rate); /* NULL: cannot be changed */
 	void (*tick)(struct source_instance *i); /* about once a second: hot-plug and the like; NULL: nothing */
 	void (*close)(struct source_instance *i);
@@ -117,6 +126,7 @@ int source_attach(struct source_instance *i);
 int source_drain(struct source_instance *i, unsigned max);
 int source_ring_fd(const struct source_instance *i); /* epoll-able, borrowed */
 int source_flush(struct source_instance *i);
+unsigned source_notes(struct source_instance *i, struct source_note *ret); /* after source_flush */
 /* cpu: hertz; heap: bytes a sample. -EOPNOTSUPP where the source has none. */
 int source_set_rate(struct source_instance *i, uint64_t rate);
 /* Follows CPU hot-plug and the like; call about once a second. */

@@ -59,9 +59,9 @@ struct heap {
 	bool is_interval_fixed;
 	/* of this window */
 	double error_bytes2, told_bytes;
-	uint64_t seen_bytes, stretches;
+	uint64_t stretches, stretch_ns;
 	bool has_survivors;
-	uint32_t refused, full;
+	uint32_t full; /* processes beyond TARGETS_MAX, in all */
 };
 
 /* ---- delivery ---- */
@@ -91,11 +91,13 @@ static void drop_live(void *userdata, uint32_t pid, uint64_t address)
 static void close_stretch(struct source_instance *i, struct heap_process *p)
 {
 	struct heap *h = i->implementation;
+	uint64_t attached_ns = (uint64_t)p->budget.attached_ns;
 	double scale = heap_budget_close_stretch(&p->budget);
 
 	heap_objects_report(h->objects, (uint32_t)p->pid, scale, p->is_duty ? scale : 1, deliver, i);
-	h->stretches++;
 	if (p->is_duty) { /* what becomes of the survivors is not seen */
+		h->stretches += attached_ns > 0;
+		h->stretch_ns += attached_ns;
 		heap_objects_forget(h->objects, (uint32_t)p->pid, drop_live, h);
 		h->has_survivors = true;
 	}
@@ -192,7 +194,6 @@ static void attach(struct source_instance *i, struct heap_process *p)
 	r = heap_process_attach(p, &h->programs);
 	if (r < 0 && r != -ESRCH)
 		log_debug("heap: cannot probe process %d: error %d", (int)p->pid, -r);
-	h->refused += p->stepped;
 	if (read_meter(h, p) >= 0)
 		(void)heap_budget_step(&p->budget, &p->meter);
 }
@@ -224,7 +225,7 @@ static int add_process(struct source_instance *i, pid_t pid)
 	r = heap_process_new(pid, &p);
 	if (r < 0)
 		return r;
-	r = make_known(h, p, i->rate);
+	r = make_known(h, p, i->period);
 	if (r < 0)
 		return r;
 	t = calloc(1, sizeof(*t));
@@ -326,7 +327,7 @@ static void adapt_interval(struct source_instance *i, struct heap_process *p)
 		return;
 	samples = MAX(SAMPLING_SHARE * h->budget * cpu / SAMPLE_NS, hits / HITS_PER_SAMPLE / 4);
 	samples = MIN(samples, hits / HITS_PER_SAMPLE * 4);
-	interval = MIN(MAX(bytes / MAX(samples, 1.0), (double)INTERVAL_MIN), (double)i->rate);
+	interval = MIN(MAX(bytes / MAX(samples, 1.0), (double)INTERVAL_MIN), (double)i->period);
 	if (interval < 0.8 * (double)p->interval || interval > 1.25 * (double)p->interval)
 		(void)set_interval(h, p, (uint64_t)interval);
 }
@@ -409,6 +410,33 @@ static int heap_flush(struct source_instance *i)
 		close_window(i, t->process);
 	}
 	return heap_objects_compact(h->objects);
+}
+
+static unsigned heap_notes(struct source_instance *i, struct source_note *ret)
+{
+	struct heap *h = i->implementation;
+	struct heap_objects_stats stats;
+	unsigned n = 0;
+	double stepped = 0, sampling;
+
+	heap_objects_stats(h->objects, &stats);
+	for (const struct target *t = h->processes; t; t = t->hh.next)
+		stepped += t->process->stepped;
+	sampling = heap_objects_error(h->objects);
+	if (h->told_bytes > 0)
+		sampling = hypot(sampling, sqrt(h->error_bytes2) / h->told_bytes);
+	ret[n++] = (struct source_note){ "heap.error_permille", (uint64_t)lrint(MIN(sampling, 10.0) * 1000) };
+	ret[n++] = (struct source_note){ "heap.duty_stretches", h->stretches };
+	if (h->has_survivors) /* in use says what outlived a stretch of this length on average */
+		ret[n++] = (struct source_note){ "heap.survivors_of_ms",
+			h->stretches ? h->stretch_ns / h->stretches / NS_PER_MS : 0 };
+	ret[n++] = (struct source_note){ "heap.refused_sites", (uint64_t)stepped };
+	ret[n++] = (struct source_note){ "heap.processes_over_limit", h->full };
+	ret[n++] = (struct source_note){ "heap.objects_dropped", stats.dropped };
+	h->error_bytes2 = h->told_bytes = 0;
+	h->stretches = h->stretch_ns = 0;
+	h->has_survivors = false;
+	return n;
 }
 
 /* ---- life ---- */
@@ -506,7 +534,7 @@ static int heap_open(struct source_instance *i)
 	}
 	h->is_interval_fixed = i->params.interval != 0;
 	h->budget = i->params.is_on_demand ? BUDGET_ON_DEMAND : BUDGET_ALWAYS;
-	i->rate = i->period = i->params.interval ? i->params.interval : INTERVAL_DEFAULT;
+	i->period = i->params.interval ? i->params.interval : INTERVAL_DEFAULT;
 	h->hold = code_hold(i->params.code);
 	raise_files_limit();
 	return heap_prepare(i, h);
@@ -545,6 +573,7 @@ const struct source heap_source = {
 	.record = heap_record,
 	.values = heap_values,
 	.flush = heap_flush,
+	.notes = heap_notes,
 	.tick = heap_tick,
 	.close = heap_close,
 };

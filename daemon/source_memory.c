@@ -227,6 +227,17 @@ static void memory_tick(struct source_instance *i)
 	}
 }
 
+static unsigned memory_notes(struct source_instance *i, struct source_note *ret)
+{
+	const struct memory *m = i->implementation;
+	struct resident_stats stats;
+
+	resident_stats(m->resident, &stats);
+	ret[0] = (struct source_note){ "memory.faults_dropped", stats.dropped };
+	ret[1] = (struct source_note){ "memory.block_bytes", 1ull << (MEMORY_BLOCK_SHIFT + m->skel->data->block_shift) };
+	return 2;
+}
+
 const struct source memory_source = {
 	.name = "memory",
 	.types = { { "faults", "count" }, { "resident", "bytes" } },
@@ -237,6 +248,7 @@ const struct source memory_source = {
 	.record = memory_record,
 	.values = memory_values,
 	.flush = memory_flush,
+	.notes = memory_notes,
 	.tick = memory_tick,
 	.close = memory_close,
 };
