@@ -183,7 +183,7 @@ def perf_maps():
 
 def no_permission():
     user = pwd.getpwnam("nobody")
-    for program in [check.EMBERCTL, "record", "-d", "1", "-o", "/dev/null"], [check.EMBERD, "--runtime-dir", "/tmp/x/y"]:
+    for program in [check.EMBERCTL, "record", "-d", "1", "-o", "/dev/null/x.pb.gz"], [check.EMBERD, "--runtime-dir", "/tmp/x/y"]:
         done = subprocess.run([str(x) for x in program], stderr=subprocess.PIPE, text=True, user=user.pw_uid,
                               group=user.pw_gid, extra_groups=[], timeout=30)
         lines = done.stderr.strip().split("\n")
