@@ -9,6 +9,7 @@
 #include "profile/pprof.h"
 #include "store/facts.h"
 #include "store/handle.h"
+#include "store/split.h"
 #include "store/trailer.h"
 #include "store/walk.h"
 #include "store/write.h"
@@ -220,13 +221,19 @@ static int replace(struct compaction *c, const struct index_group *g, struct mer
 static int write_merged(struct compaction *c, const struct index_group *g, struct merged *m)
 {
 	_cleanup_buffer_ struct buffer data = BUFFER(UINT32_MAX);
+	_cleanup_(profile_freep) struct profile *sorted = NULL;
 	_cleanup_facts_ struct facts f = { 0 };
 	uint64_t raw_bytes;
 	int r;
 
 	profile_header(m->profile)->time_ns = m->start_ns;
 	profile_header(m->profile)->duration_ns = m->covered_ns;
-	r = write_encode(m->profile, &m->trailer, c->store->max_profile_bytes, &data, &raw_bytes);
+	r = split_sorted(m->profile, &sorted);
+	if (r < 0)
+		return r;
+	m->profile = profile_free(m->profile);
+	m->profile = TAKE_PTR(sorted);
+	r = write_encode(m->profile, &m->trailer, WRITE_LEVEL_MERGED, c->store->max_profile_bytes, &data, &raw_bytes);
 	if (r == -E2BIG)
 		return 1;
 	if (r < 0)

@@ -186,9 +186,11 @@ static int copy_header(struct copy *c)
 	return 0;
 }
 
-static int copy_samples(struct copy *c, uint32_t first, uint32_t n)
+/* order: NULL for the order that they have. */
+static int copy_samples(struct copy *c, const uint32_t *order, uint32_t first, uint32_t n)
 {
-	for (uint32_t i = first; i < first + n; i++) {
+	for (uint32_t at = first; at < first + n; at++) {
+		const uint32_t i = order ? order[at] : at;
 		const struct profile_sample *s = profile_sample(c->from, i);
 		uint32_t stack, labels;
 		int r;
@@ -206,7 +208,8 @@ static int copy_samples(struct copy *c, uint32_t first, uint32_t n)
 	return 0;
 }
 
-int split_copy(const struct profile *p, uint32_t first, uint32_t n, bool with_comments, struct profile **ret)
+static int copy(const struct profile *p, const uint32_t *order, uint32_t first, uint32_t n, bool with_comments,
+        struct profile **ret)
 {
 	_cleanup_(profile_freep) struct profile *to = NULL;
 	_cleanup_(copy_done) struct copy c = { .from = p };
@@ -230,9 +233,50 @@ int split_copy(const struct profile *p, uint32_t first, uint32_t n, bool with_co
 		if (r < 0)
 			return r;
 	}
-	r = copy_samples(&c, first, n);
+	r = copy_samples(&c, order, first, n);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(to);
 	return 0;
+}
+
+int split_copy(const struct profile *p, uint32_t first, uint32_t n, bool with_comments, struct profile **ret)
+{
+	return copy(p, NULL, first, n, with_comments, ret);
+}
+
+static int compare_stacks(const struct profile *p, uint32_t a, uint32_t b)
+{
+	size_t na, nb;
+	const uint32_t *x = profile_stack(p, a, &na), *y = profile_stack(p, b, &nb);
+
+	for (size_t i = 1; i <= na && i <= nb; i++)
+		if (x[na - i] != y[nb - i])
+			return x[na - i] < y[nb - i] ? -1 : 1;
+	return na < nb ? -1 : na > nb;
+}
+
+static int compare_samples(const void *a, const void *b, void *data)
+{
+	const struct profile *p = data;
+	const struct profile_sample *x = profile_sample(p, *(const uint32_t *)a),
+	                            *y = profile_sample(p, *(const uint32_t *)b);
+	int r = x->stack == y->stack ? 0 : compare_stacks(p, x->stack, y->stack);
+
+	if (r != 0)
+		return r;
+	return x->labels < y->labels ? -1 : x->labels > y->labels;
+}
+
+int split_sorted(const struct profile *p, struct profile **ret)
+{
+	const uint32_t n = profile_n_samples(p);
+	_cleanup_free_ uint32_t *order = malloc(((size_t)n + 1) * sizeof(*order));
+
+	if (!order)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++)
+		order[i] = i;
+	qsort_r(order, n, sizeof(*order), compare_samples, (void *)p);
+	return copy(p, order, 0, n, true, ret);
 }

@@ -237,7 +237,7 @@ static int prepare_part(struct put *put, const struct profile *p, struct part *p
 	_cleanup_buffer_ struct buffer data = BUFFER(UINT32_MAX);
 	int r;
 
-	r = write_encode(p, &put->trailer, put->store->max_profile_bytes, &data, &part->raw_bytes);
+	r = write_encode(p, &put->trailer, WRITE_LEVEL_WINDOW, put->store->max_profile_bytes, &data, &part->raw_bytes);
 	if (r < 0)
 		return r;
 	r = facts_make(p, &part->facts);

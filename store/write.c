@@ -13,11 +13,10 @@
 
 #define FILE_MODE 0640
 #define DIRECTORY_MODE 0750
-#define ZSTD_LEVEL 3
 #define SERIAL_MAX 100000u
 
-int write_encode(
-        const struct profile *p, const struct trailer *t, uint64_t raw_max, struct buffer *out, uint64_t *ret_raw_bytes)
+int write_encode(const struct profile *p, const struct trailer *t, int level, uint64_t raw_max, struct buffer *out,
+        uint64_t *ret_raw_bytes)
 {
 	_cleanup_buffer_ struct buffer raw = BUFFER(raw_max);
 	struct trailer told = *t; /* borrows what t owns */
@@ -26,7 +25,7 @@ int write_encode(
 	r = pprof_write(p, &raw);
 	if (r < 0)
 		return r;
-	r = compress_bytes(COMPRESSION_ZSTD, ZSTD_LEVEL, raw.data, raw.size, out);
+	r = compress_bytes(COMPRESSION_ZSTD, level, raw.data, raw.size, out);
 	if (r < 0)
 		return r;
 	told.n_samples = profile_n_samples(p);

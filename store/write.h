@@ -8,7 +8,9 @@
 #include "store/trailer.h"
 
 /* Profile to bytes: pprof under zstd, the trailer behind. -E2BIG: over raw_max before compression. */
-int write_encode(const struct profile *p, const struct trailer *t, uint64_t raw_max, struct buffer *out,
+#define WRITE_LEVEL_WINDOW 3 /* zstd's; every minute */
+#define WRITE_LEVEL_MERGED 6 /* read more often than written: a tenth smaller, no slower to read */
+int write_encode(const struct profile *p, const struct trailer *t, int level, uint64_t raw_max, struct buffer *out,
         uint64_t *ret_raw_bytes);
 
 /* A temporary file that is not yet there for readers. Its lock is held while it is written, so that who finds one
