@@ -140,9 +140,9 @@ static int frame_key(const struct frame *f, enum top_by by, struct buffer *key)
 	switch (by) {
 	case TOP_LINE:
 		if (f->function == PROFILE_NONE || f->line == 0) {
-			/* No line: the address is what there is. */
+			/* No line: the address is what there is. The kernel's are not in a profile. */
 			(void)buffer_append(key, f->name, f->name_size);
-			return buffer_printf(key, "+0x%llx", (unsigned long long)f->address);
+			return f->address ? buffer_printf(key, "+0x%llx", (unsigned long long)f->address) : key->error;
 		}
 		(void)buffer_append(key, f->name, f->name_size);
 		return buffer_printf(key, " %s:%lld", f->file, (long long)f->line);

@@ -461,11 +461,16 @@ canvas.addEventListener("mouseleave", () => {
 canvas.addEventListener("click", (e) => {
 	const i = pick(e);
 
-	if (i >= 0)
-		current = i;
+	if (i < 0)
+		return;
+	current = i;
+	show(i);
 	zoom(i);
 });
-canvas.addEventListener("focus", () => focus(current));
+canvas.addEventListener("focus", () => {
+	if (hovered < 0)
+		focus(current);
+});
 canvas.addEventListener("blur", redraw);
 canvas.addEventListener("keydown", (e) => {
 	if (e.ctrlKey || e.metaKey || e.altKey || !keys[e.key])

@@ -44,9 +44,9 @@ def main():
             frames = [process, "[truncated: no rows]"] + frames[-3:]
         key = ";".join(frames)
         if key not in stacks:
-            stacks[key] = max(1, int(chance.paretovariate(0.9)))
+            stacks[key] = max(1, int(chance.paretovariate(1.1)))
     for stack, count in stacks.items():
-        print(stack, min(count, 4000))
+        print(stack, min(count, 400))
 
 
 main()
