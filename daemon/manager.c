@@ -56,7 +56,7 @@ static uint64_t cost_ns(void *userdata)
 
 	if (m->symbolizer)
 		symbolizer_stats(m->symbolizer, &symbolizer);
-	return usage_own_cpu_ns() + symbolizer.cpu_ns + bpf_ns(m);
+	return usage_own_cpu_ns() + symbolizer.cpu_ns + uploads_children_cpu_ns(m->uploads) + bpf_ns(m);
 }
 
 void manager_gather_closed(struct manager *m, struct gather *g)
@@ -102,6 +102,7 @@ static void write_window(struct manager *m, const struct source *source, struct 
 	m->stats.bytes_written += put.bytes;
 	m->stats.last_window_ns = (uint64_t)profile_header(p)->time_ns;
 	log_debug("wrote %s: %u samples, %llu bytes", put.path, profile_n_samples(p), (unsigned long long)put.bytes);
+	uploads_put(m->uploads, put.path);
 }
 
 static void on_profile(void *userdata, int result, struct profile *profile)
@@ -173,8 +174,7 @@ static uint64_t window_left_ns(const struct manager *m)
 static int arm_window_timer(struct manager *m)
 {
 	/* Not relative: the loop's time is from before the work of this turn. */
-	int r = sd_event_source_set_time(
-		m->window_timer, (clock_now_ns(CLOCK_MONOTONIC) + window_left_ns(m)) / 1000);
+	int r = sd_event_source_set_time(m->window_timer, (clock_now_ns(CLOCK_MONOTONIC) + window_left_ns(m)) / 1000);
 
 	return r < 0 ? r : sd_event_source_set_enabled(m->window_timer, SD_EVENT_ONESHOT);
 }
@@ -403,6 +403,20 @@ static int reopen_store(struct manager *m, const struct config *fresh, struct st
 	return r;
 }
 
+/* A daemon without uploads profiles on: what is missing is logged. */
+static void start_uploads(struct manager *m)
+{
+	int r;
+
+	m->uploads = uploads_free(m->uploads);
+	if (m->config->n_uploads == 0 || !m->store)
+		return;
+	r = uploads_new(
+	        m->event, m->options.export_path, manager_store_path(m), m->host, m->config, m->store, &m->uploads);
+	if (r < 0)
+		(void)log_err(r, "cannot upload");
+}
+
 int manager_reload(struct manager *m, char **ret_error)
 {
 	_cleanup_(config_freep) struct config *fresh = NULL, *old = NULL;
@@ -424,6 +438,7 @@ int manager_reload(struct manager *m, char **ret_error)
 		store_close(m->store);
 		m->store = TAKE_PTR(store);
 	}
+	start_uploads(m); /* the old ones borrow the old configuration */
 	symbols = symbols_config(m);
 	r = symbols_set(m->symbols, &symbols);
 	if (r >= 0 && !profile_is_equal(old, m->config))
@@ -603,6 +618,7 @@ static int start(struct manager *m)
 	r = open_store(m, manager_store_path(m), &m->store);
 	if (r < 0)
 		return log_err(r, "cannot use the store %s", manager_store_path(m));
+	start_uploads(m);
 	r = start_continuous(m);
 	if (r < 0)
 		return r;
@@ -680,6 +696,7 @@ struct manager *manager_free(struct manager *m)
 	m->symbols = symbols_free(m->symbols);
 	m->code = code_free(m->code);
 	cgroups_free(m->cgroups);
+	uploads_free(m->uploads);
 	store_close(m->store);
 	target_set_free(m->targets);
 	config_free(m->config);

@@ -12,6 +12,7 @@
 #include "daemon/gather.h"
 #include "daemon/symbolizer.h"
 #include "daemon/target_spec.h"
+#include "daemon/uploads.h"
 #include "store/store.h"
 
 struct manager_options {
@@ -57,7 +58,8 @@ struct manager {
 	struct code *code;
 	struct symbols *symbols;
 	struct cgroups *cgroups;
-	struct store *store; /* NULL where private */
+	struct store *store;     /* NULL where private */
+	struct uploads *uploads; /* NULL where private */
 	struct control *control;
 	struct gather_tools tools;
 	struct target_set *targets; /* of the continuous profile */

@@ -61,15 +61,17 @@ static json_t *memory_json(const struct manager *m, const struct code_stats *cod
 	if (child->pid > 0)
 		(void)usage_of(child->pid, &symbolizer);
 	return json_pack("{sIsIsI}", "emberd_rss_bytes", NUMBER(own.rss_bytes), "children_rss_bytes",
-	        NUMBER(symbolizer.rss_bytes), "bpf_map_bytes", NUMBER(map_bytes(m, code)));
+	        NUMBER(symbolizer.rss_bytes + uploads_children_rss_bytes(m->uploads)), "bpf_map_bytes",
+	        NUMBER(map_bytes(m, code)));
 }
 
 static json_t *cpu_json(const struct manager *m, const struct symbolizer_stats *child)
 {
 	uint64_t own = usage_own_cpu_ns(), all = m->tools.cost_ns(m->tools.userdata);
+	uint64_t children = child->cpu_ns + uploads_children_cpu_ns(m->uploads);
 
-	return json_pack("{sIsIsI}", "emberd_ns", NUMBER(own), "children_ns", NUMBER(child->cpu_ns), "bpf_ns",
-	        NUMBER(all - own - child->cpu_ns));
+	return json_pack("{sIsIsI}", "emberd_ns", NUMBER(own), "children_ns", NUMBER(children), "bpf_ns",
+	        NUMBER(all - own - children));
 }
 
 static json_t *windows_json(const struct manager *m)
@@ -111,11 +113,12 @@ json_t *status_json(struct manager *m)
 
 	symbolizer_stats(m->symbolizer, &child);
 	code_stats(m->code, &code);
-	return json_pack("{sssIsIsssIsIsosososososo}", "version", EMBER_VERSION, "pid", NUMBER(getpid()), "uptime_ns",
+	return json_pack("{sssIsIsssIsIsososososososo}", "version", EMBER_VERSION, "pid", NUMBER(getpid()), "uptime_ns",
 	        NUMBER(clock_now_ns(CLOCK_REALTIME) - m->start_ns), "store", manager_store_path(m), "interval_ns",
 	        NUMBER(m->config->interval_ns), "recordings", NUMBER(record_count(m)), "memory",
 	        memory_json(m, &code, &child), "cpu", cpu_json(m, &child), "windows", windows_json(m), "code",
-	        code_json(&code), "symbols", symbols_json(m, &child), "sources", sources_json(m));
+	        code_json(&code), "symbols", symbols_json(m, &child), "sources", sources_json(m), "uploads",
+	        uploads_status(m->uploads));
 }
 
 json_t *features_json(void)

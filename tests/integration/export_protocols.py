@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""Every protocol delivers what the pprof file of the same window says, field by field, to receivers that are not ours."""
+import test_venv  # noqa: F401  (enters BUILD/venv)
+
+import gzip
+import json
+import os
+import ssl
+import subprocess
+import tempfile
+import time
+from collections import Counter
+
+import grpc
+
+import otlp_rules
+import pprof
+from export_lib import SENT, TYPES, Child, config, expect, window
+from receivers import Grpc, Http, ingest, push_series
+
+ALL = ["comm", "thread", "pid", "tid", "cgroup"]
+
+
+def write(directory, name, data):
+    path = os.path.join(directory, name)
+    with open(path, "wb") as f:
+        f.write(data)
+    return path
+
+
+def merge(requests):
+    out = {}
+    for request in requests:
+        otlp_rules.check_rules(request)
+        for name, values in otlp_rules.contents(request).items():
+            out.setdefault(name, Counter()).update(values)
+    return out
+
+
+def expect_same(requests, path, what, keep=lambda label: True):
+    got, want = merge(requests), otlp_rules.contents_of_pprof(pprof.Profile(path), keep)
+    if ("cpu", "nanoseconds") in want and ("cpu", "nanoseconds") not in got:
+        period = pprof.Profile(path).period  # said by the count
+        got["cpu", "nanoseconds"] = Counter({k: v * period for k, v in got["samples", "count"].items()})
+    expect(set(got) == set(want), f"{what}: sample types {set(got)} are not {set(want)}")
+    for name in want:
+        expect(got[name] == want[name], f"{what}: {name} differs")
+
+
+def send(protocol, url, path, files=None, **more):
+    with Child(config(protocol, url, **more), files) as child:
+        reply = child.send(path)
+        expect(reply.outcome == SENT, f"{protocol}: {reply}")
+        return reply
+
+
+def otlp_http(directory):
+    for i, kind in enumerate(TYPES):
+        path = write(directory, kind + ".pb.gz", window(400, kind, seed=i))
+        for compression in ("gzip", "zstd", "none"):
+            server = Http()
+            send("otlp-http", server.url, path, compression=compression, attributes=ALL)
+            expect(server.requests[0][0] == "/v1development/profiles", server.requests[0][0])
+            expect_same(server.otlp(), path, f"otlp-http {kind} {compression}")
+            server.close()
+    print("otlp-http: all profile types, gzip, zstd and none: equal to the pprof file, by the rules")
+
+
+def otlp_grpc(directory):
+    path = write(directory, "w.pb.gz", window(3000))
+    for compression, answer in (("gzip", None), ("gzip", grpc.Compression.Gzip), ("none", None)):
+        server = Grpc(compression=answer)
+        send("otlp-grpc", server.url, path, compression=compression, attributes=ALL)
+        send("otlp-grpc", server.url, path, compression=compression, attributes=ALL)
+        expect(len(server.requests) == 2, "two windows, two calls")
+        expect(server.requests[0] == server.requests[1], "the same window is not the same request")
+        expect_same(server.requests[:1], path, f"otlp-grpc {compression}")
+        server.close()
+    print("otlp-grpc: equal over h2c, answers plain and gzip'd; a window sent again is the same request")
+
+
+def certificates(directory):
+    run = lambda *a: subprocess.run(["openssl", *a], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                    cwd=directory)
+    run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=ca")
+    for name, extension in (("server", "subjectAltName=IP:127.0.0.1,DNS:localhost"), ("client", "keyUsage=digitalSignature")):
+        write(directory, name + ".ext", extension.encode())
+        run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", name + ".key", "-out", name + ".csr", "-subj", f"/CN={name}")
+        run("x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-out",
+            name + ".pem", "-extfile", name + ".ext")
+    return {n: os.path.join(directory, n) for n in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")}
+
+
+def tls(directory):
+    c = certificates(directory)
+    path = write(directory, "w.pb.gz", window(500))
+    token = write(directory, "token", b"s3cret\n")
+    read = lambda name: open(c[name], "rb").read()
+    files = {"token": token, "ca": c["ca.pem"], "cert": c["client.pem"], "key": c["client.key"]}
+    server = Grpc(credentials=grpc.ssl_server_credentials([(read("server.key"), read("server.pem"))], read("ca.pem"), True))
+    for _ in range(2):
+        send("otlp-grpc", server.url, path, files, attributes=ALL)
+    expect_same(server.requests[:1], path, "otlp-grpc over TLS")
+    expect(server.metadata[0]["authorization"] == "Bearer s3cret", "the token did not come")
+    with Child(config("otlp-grpc", server.url), {k: v for k, v in files.items() if k in ("token", "ca")}) as child:
+        expect(child.send(path).outcome != SENT, "taken without a client certificate")
+    server.close()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(c["server.pem"], c["server.key"])
+    context.load_verify_locations(c["ca.pem"])
+    context.verify_mode = ssl.CERT_REQUIRED
+    server = Http(tls=context)
+    send("otlp-http", server.url, path, files, attributes=ALL)
+    expect_same(server.otlp(), path, "otlp-http over TLS")
+    with Child(config("otlp-http", server.url), {"token": token}) as child:
+        reply = child.send(path)
+        expect(reply.outcome != SENT and "certificate" in reply.error, f"an unknown CA: {reply}")
+    expect(len(server.requests) == 1, "a token went to a server that is not known")
+    server.close()
+    print("TLS: own CA, client certificate, token; an unknown server gets nothing")
+
+
+def split(directory):
+    path = write(directory, "large.pb.gz", window(5000))
+    server = Http()
+    reply = send("otlp-http", server.url, path, attributes=ALL, samples_max=100, bytes_max=60000)
+    expect(reply.requests == len(server.requests) > 10, f"{reply.requests} requests")
+    ids = set()
+    for request in server.otlp():
+        expect(request.ByteSize() <= 60000, f"a request of {request.ByteSize()} bytes")
+        for rp in request.resource_profiles:
+            for p in rp.scope_profiles[0].profiles:
+                expect(len(p.samples) <= 100, f"a profile of {len(p.samples)} samples")
+                expect(p.profile_id not in ids, "a profile_id twice")
+                ids.add(p.profile_id)
+    expect_same(server.otlp(), path, "split")
+    server.close()
+    # What came through at the first try does not come again.
+    server = Http([(200, {}, b"")] * 4 + [(503, {}, b"")])
+    with Child(config("otlp-http", server.url, attributes=ALL, samples_max=100, bytes_max=60000)) as child:
+        first = child.send(path)
+        expect(first.outcome != SENT and first.parts_done == 4, f"{first} after {first.parts_done} parts")
+        server.answers = [(200, {}, b"")]
+        taken = server.requests[:4]
+        server.requests = []
+        second = child.send(path, parts_done=first.parts_done)
+        expect(second.outcome == SENT, str(second))
+        server.requests = taken + server.requests
+        expect(len(server.requests) == reply.requests, "parts went missing or came twice")
+        expect_same(server.otlp(), path, "split in two tries")
+    server.close()
+    print(f"split: {reply.requests} requests under both limits, nothing twice after a 503 in the middle")
+
+
+def options(directory):
+    path = write(directory, "w.pb.gz", window(300))
+    server = Http()
+    send("otlp-http", server.url, path)
+    keep = ("host", "container_id", "unit", "exe")
+    expect_same(server.otlp(), path, "default labels", lambda label: label in keep)
+    request = server.otlp()[0]
+    texts = set(request.dictionary.string_table)
+    expect(not texts & {"process.pid", "thread.id", "thread.name", "pid", "tid"}, "pid or tid became an attribute unasked")
+    services = {a.value.string_value for rp in request.resource_profiles for a in rp.resource.attributes
+                if a.key == "service.name"}
+    expect("nginx" in services and "redis-server" in services, f"services {services}")
+    server.requests.clear()
+    send("otlp-http", server.url, path, payload=True, services=["comm nginx web", "label:host"], processes=True)
+    request = server.otlp()[0]
+    services = {a.value.string_value for rp in request.resource_profiles for a in rp.resource.attributes
+                if a.key == "service.name"}
+    expect(services == {"web", "box"}, f"services by rule: {services}")
+    payloads = [p.original_payload for rp in request.resource_profiles for p in rp.scope_profiles[0].profiles
+                if p.original_payload]
+    expect(payloads == [gzip.decompress(open(path, "rb").read())], "the original payload")
+    expect(all(any(a.key == "process.pid" for a in rp.resource.attributes) for rp in request.resource_profiles),
+           "a resource without its process")
+    server.close()
+    print("options: services by rule, processes, payload; no pid or tid unasked")
+
+
+def pyroscope(directory):
+    path = write(directory, "w.pb.gz", window(3000))
+    profile = pprof.Profile(path)
+    want = Counter()
+    for s in profile.samples:
+        want[s.labels["comm"]] += s.values[1]
+    for encoding in ("protobuf", "json"):
+        server, got = Http(), Counter()
+        send("pyroscope", server.url, path, encoding=encoding, tenant="team")
+        for url, headers, body in server.requests:
+            expect(url == "/push.v1.PusherService/Push" and headers["x-scope-orgid"] == "team", url)
+            if encoding == "json":
+                import base64
+                series = [({x["name"]: x["value"] for x in s["labels"]}, base64.b64decode(s["samples"][0]["rawProfile"]), "")
+                          for s in json.loads(body)["series"]]
+            else:
+                series = push_series(body)
+            for labels, data, _ in series:
+                part = pprof.Profile(write(directory, "part.pb.gz", data))
+                expect(labels["__name__"] == "process_cpu", str(labels))
+                expect(all(not s.labels for s in part.samples), "labels that nobody asked for")
+                got[labels["service_name"]] += part.total(1)
+        expect(got == want, f"push {encoding}: {got} is not {want}")
+        server.close()
+    server, got = Http(), Counter()
+    send("pyroscope-ingest", server.url, path)
+    for url, headers, body in server.requests:
+        query, labels, parts = ingest(url, headers, body)
+        expect(query["format"] == "pprof" and query["spyName"] == "emberd" and query["sampleRate"] == "100", str(query))
+        expect(int(query["until"]) - int(query["from"]) == 60, str(query))
+        expect("cpu" in json.loads(parts["sample_type_config"]), "sample_type_config")
+        got[labels["service_name"]] += pprof.Profile(write(directory, "part.pb.gz", parts["profile"])).total(1)
+    expect(got == want, f"ingest: {got} is not {want}")
+    server.close()
+    print("pyroscope: push (protobuf, JSON) and ingest carry the totals of each service, the tenant, no pid or tid")
+
+
+def pprof_dir(directory):
+    path = write(directory, "w.pb.gz", window(300))
+    output = os.open(os.path.join(directory, "out.pb.gz"), os.O_WRONLY | os.O_CREAT, 0o600)
+    with Child(config("pprof-dir", "/nowhere")) as child:
+        expect(child.send(path, output).outcome == SENT, "pprof-dir")
+    os.close(output)
+    expect_dump = lambda p: otlp_rules.contents_of_pprof(pprof.Profile(p))
+    expect(expect_dump(path) == expect_dump(os.path.join(directory, "out.pb.gz")), "pprof-dir: another profile")
+    print("pprof-dir: the same profile under gzip")
+
+
+def main():
+    start = time.time()
+    with tempfile.TemporaryDirectory() as directory:
+        for check in (otlp_http, otlp_grpc, tls, split, options, pyroscope, pprof_dir):
+            check(directory)
+    print(f"export protocols: all held, {time.time() - start:.1f} s")
+
+
+main()
