@@ -62,39 +62,6 @@ static struct assembly *assembly_free(struct assembly *a)
 }
 DEFINE_CLEANUP(struct assembly *, assembly_free)
 
-/* ---- the end ----------------------------------------------------------------------------------------------------- */
-
-static void deliver(struct assembly *a)
-{
-	struct profile *p = NULL;
-	assembly_done_t done = a->done;
-	void *userdata = a->userdata;
-	int r;
-
-	r = profile_builder_finish(a->builder, a->tools.code, a->tools.cgroups, a->tools.host, &p);
-	a->is_delivered = true;
-	release_inputs(a);
-	a->timeout = sd_event_source_disable_unref(a->timeout);
-	a->turn = sd_event_source_disable_unref(a->turn);
-	if (!a->is_asking)
-		assembly_free(a);
-	done(userdata, r, p);
-}
-
-void assembly_hurry(struct assembly *a)
-{
-	deliver(a);
-}
-
-static int on_timeout(sd_event_source *s, uint64_t usec, void *userdata)
-{
-	(void)s;
-	(void)usec;
-	log_debug("a window is written before all its names have come");
-	deliver(userdata);
-	return 0;
-}
-
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t group_key(const struct window_frame *f)
@@ -141,8 +108,6 @@ static int make_groups(struct assembly *a)
 	return 0;
 }
 
-/* ---- asking, group by group -------------------------------------------------------------------------------------- */
-
 /* What a table says of the group under way joins the profile. */
 static void take_table(struct assembly *a, const struct symbol_table *table)
 {
@@ -169,6 +134,44 @@ static void take_table(struct assembly *a, const struct symbol_table *table)
 	if (r < 0)
 		(void)log_warning(r, "some names of a window do not fit in memory");
 }
+
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
+
+static void deliver(struct assembly *a)
+{
+	struct profile *p = NULL;
+	assembly_done_t done = a->done;
+	void *userdata = a->userdata;
+	int r;
+
+	/* Groups that were not asked for keep their files and addresses. */
+	for (; a->next_group < a->n_groups; a->next_group++)
+		take_table(a, NULL);
+	r = profile_builder_finish(a->builder, a->tools.code, a->tools.cgroups, a->tools.host, &p);
+	a->is_delivered = true;
+	release_inputs(a);
+	a->timeout = sd_event_source_disable_unref(a->timeout);
+	a->turn = sd_event_source_disable_unref(a->turn);
+	if (!a->is_asking)
+		assembly_free(a);
+	done(userdata, r, p);
+}
+
+void assembly_hurry(struct assembly *a)
+{
+	deliver(a);
+}
+
+static int on_timeout(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	(void)s;
+	(void)usec;
+	log_debug("a window is written before all its names have come");
+	deliver(userdata);
+	return 0;
+}
+
+/* ---- asking, group by group -------------------------------------------------------------------------------------- */
 
 static void ask_groups(struct assembly *a);
 

@@ -259,7 +259,10 @@ static int add_unknown_frames(struct profile_builder *b)
 
 		if (b->locations[i] != PROFILE_NONE)
 			continue;
-		r = add_plain(b, &i, 1, PROFILE_UNKNOWN_MAPPING, NULL);
+		if (window_frame(b->window, i)->space == WINDOW_SPACE_KERNEL)
+			r = profile_builder_kernel(b, &i, 1, NULL);
+		else
+			r = add_plain(b, &i, 1, PROFILE_UNKNOWN_MAPPING, NULL);
 		if (r < 0)
 			return r;
 	}
@@ -381,7 +384,8 @@ static int add_ledger(struct profile_builder *b)
 			return r;
 	}
 	for (unsigned i = 0; i < b->facts.n_notes; i++) {
-		int r = ledger_set(b->profile, b->facts.notes[i].name, (int64_t)MIN(b->facts.notes[i].value, (uint64_t)INT64_MAX));
+		int r = ledger_set(
+		        b->profile, b->facts.notes[i].name, (int64_t)MIN(b->facts.notes[i].value, (uint64_t)INT64_MAX));
 
 		if (r < 0)
 			return r;
