@@ -255,7 +255,7 @@ int symbols_of_file(struct symbols *s, struct code *code, uint32_t file, const u
 {
 	_cleanup_(request_freep) struct request *q = NULL;
 	_cleanup_close_ int fd = -1, debug_fd = -1;
-	char name[SYMBOL_TABLE_NAME_MAX], debug[64] = "";
+	char name[SYMBOL_TABLE_NAME_MAX], debug[64] = "", hash[17];
 	const struct code_file *f = code_get(code, file);
 	struct stat st;
 	int r;
@@ -267,7 +267,10 @@ int symbols_of_file(struct symbols *s, struct code *code, uint32_t file, const u
 	if (debug_fd >= 0)
 		(void)snprintf(debug, sizeof(debug), "-%llx-%llx", (unsigned long long)st.st_size,
 		        (unsigned long long)st.st_mtim.tv_sec);
-	(void)snprintf(name, sizeof(name), "%s%s%s", f->file_id, debug, s->inlines ? "" : "-noinlines");
+	/* A stripped file has the build ID of the whole one and fewer names: its own hash tells them apart. */
+	for (unsigned i = 0; i < 8; i++)
+		(void)snprintf(hash + 2 * i, 3, "%02x", f->identity.htlhash[i]);
+	(void)snprintf(name, sizeof(name), "%s-%s%s%s", f->file_id, hash, debug, s->inlines ? "" : "-noinlines");
 	r = request_new(s, name, addresses, n, done, userdata, &q);
 	if (r < 0)
 		return r;

@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -181,6 +182,63 @@ def perf_maps():
                        f"perf map {mode}: {len(frames)} frames of JIT code, named {names}, {took:.1f} s")
 
 
+def broken_copy(path, seed):
+    """A program that runs, with everything that only tools read turned to noise: sections, symbols, debug information. Its
+    build ID is its own, so that no cache takes it for the true one."""
+    data = bytearray(open(check.workload("shares"), "rb").read())
+    section_headers = int.from_bytes(data[0x28:0x30], "little")
+    entry, count = int.from_bytes(data[0x3A:0x3C], "little"), int.from_bytes(data[0x3C:0x3E], "little")
+    noise = random.Random(seed)
+    for i in range(count):
+        at = section_headers + i * entry
+        kind, flags = (int.from_bytes(data[at + k : at + k + n], "little") for k, n in ((4, 4), (8, 8)))
+        offset, size = (int.from_bytes(data[at + k : at + k + 8], "little") for k in (0x18, 0x20))
+        if kind == 7 and size >= 36 and data[offset + 8] == 3:  # .note.gnu.build-id
+            data[offset + 16 : offset + 32] = noise.randbytes(16)
+        if kind in (1, 2, 3) and not flags & 2:  # not loaded: .debug_*, .symtab, .strtab
+            for _ in range(size // 16 + 1 if size else 0):
+                data[offset + noise.randrange(size)] = noise.randrange(256)
+        if seed % 2:
+            data[at + noise.randrange(entry)] = noise.randrange(256)
+    open(path, "wb").write(data)
+    os.chmod(path, 0o755)
+
+
+def hostile_files():
+    with check.scratch() as d:
+        for seed in range(6):
+            program, path = os.path.join(d, f"broken{seed}"), os.path.join(d, "x.pb.gz")
+            broken_copy(program, seed)
+            done = check.run(check.EMBERCTL, "record", "-o", path, "--", program, "60", fail_ok=True)
+            p = Profile(path) if done.returncode == 0 else None
+            mine = [s for s in p.samples if s.labels.get("exe") == program] if p else []
+            check.that(len(mine) > 0, f"a file with noise in it is sampled: {done.stderr.strip()[-150:]}")
+            where = {f.mapping for s in mine for f in s.stack}
+            check.that(program in where, "and its frames are its own")
+
+
+def killed_symbolizer():
+    with check.scratch() as d:
+        workload = subprocess.Popen([check.workload("shares"), "100000"], stdout=subprocess.DEVNULL)
+        try:
+            e = Daemon(d, "[Profile]\nInterval=3s\n")
+            kills = 0
+            end = time.monotonic() + 15
+            while time.monotonic() < end:
+                pid = e.status()["symbols"]["symbolizer_pid"]
+                if pid > 0 and kills < 5:
+                    os.kill(pid, signal.SIGKILL)
+                    kills += 1
+                time.sleep(0.05)
+            check.that(kills > 0 and e.process.poll() is None, f"emberd outlives {kills} deaths of its symbolizer")
+            status = e.status()
+            check.that(status["windows"]["written"] >= 3 and status["windows"]["failed"] == 0, "and writes its windows")
+            check.that(e.stop() == 0, "and ends well")
+        finally:
+            workload.kill()
+            workload.wait()
+
+
 def no_permission():
     user = pwd.getpwnam("nobody")
     for program in [check.EMBERCTL, "record", "-d", "1", "-o", "/dev/null/x.pb.gz"], [check.EMBERD, "--runtime-dir", "/tmp/x/y"]:
@@ -194,5 +252,7 @@ def no_permission():
 configuration()
 daemon()
 perf_maps()
+hostile_files()
+killed_symbolizer()
 no_permission()
 check.finish()
