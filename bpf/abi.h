@@ -201,9 +201,11 @@ struct sample_record {
 	__u16 n_kernel, n_user;
 	__u8 end; /* enum stack_end */
 	__u8 padding[3];
+	__u32 cost_ns; /* of this sample, from the program's start to here */
+	__u32 padding2;
 	/* n_kernel addresses, then n_user packed frames; both leaf first */
 };
-_Static_assert(sizeof(struct sample_record) == 112, "sample_record");
+_Static_assert(sizeof(struct sample_record) == 120, "sample_record");
 
 /* file index 12 bits | FRAME_* 3 bits | offset 49 bits */
 #define FRAME_PACK(file, flags, offset)                                                                                \

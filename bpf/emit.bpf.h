@@ -26,10 +26,12 @@ static __always_inline void emit_exe(__u32 slot, struct scratch *s, const struct
 	__u32 flags = 0;
 
 	s->record.exe = FILE_NONE;
+	s->exe_file = (__u64)exe;
 	if (!exe)
 		return;
 	s->file_record.vma_start = s->file_record.vma_end = 0;
 	s->record.exe = file_index(slot, s, exe, FILE_RECORD_EXE, &flags);
+	s->exe_flags = flags;
 }
 
 /* User registers of the current task, wherever it entered the kernel. 0, or an enum stack_end. */
@@ -83,6 +85,7 @@ static __always_inline void emit_send(struct scratch *s, __u16 profile, __u64 va
 	s->record.header.size_bytes = size;
 	s->record.value = value;
 	s->record.end = end;
+	s->record.cost_ns = bpf_ktime_get_boot_ns() - s->record.time_ns;
 	count(COUNTER_END_COMPLETE + (end & 15));
 	if (bpf_ringbuf_output(&ring, &s->record, size, ring_flags()) != 0)
 		count(COUNTER_RING_FULL);

@@ -47,7 +47,10 @@ __noinline int mapping_find(__u32 slot)
 		m->offset = BPF_CORE_READ(vma, vm_pgoff) << 12;
 		s->file_record.vma_start = m->start;
 		s->file_record.vma_end = m->end;
-		m->file = file_index(slot, s, file, 0, &m->flags);
+		m->file = s->record.exe;
+		m->flags = s->exe_flags;
+		if ((__u64)file != s->exe_file)
+			m->file = file_index(slot, s, file, 0, &m->flags);
 		if (m->flags & FILE_ENTRY_ANONYMOUS) {
 			m->file = FILE_ANONYMOUS;
 			m->offset = m->start;

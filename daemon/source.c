@@ -61,6 +61,30 @@ static void frames_unpack(struct source_instance *i, const uint64_t *packed, siz
 	}
 }
 
+static void cost_note(struct source_instance *i, uint32_t ns)
+{
+	i->costs[MIN(ns / 1000, SOURCE_COSTS - 1u)]++;
+	if (++i->n_costs < SOURCE_COSTS_HALVE)
+		return;
+	i->n_costs = 0;
+	for (unsigned k = 0; k < SOURCE_COSTS; k++) {
+		i->costs[k] /= 2;
+		i->n_costs += i->costs[k];
+	}
+}
+
+static uint64_t cost_median_ns(const struct source_instance *i)
+{
+	uint32_t sum = 0;
+
+	for (unsigned k = 0; k < SOURCE_COSTS; k++) {
+		sum += i->costs[k];
+		if (sum > i->n_costs / 2)
+			return k * 1000 + 500;
+	}
+	return 0;
+}
+
 static int sample_deliver(struct source_instance *i, const struct sample_record *r, size_t size)
 {
 	const uint64_t *frames = (const void *)(r + 1);
@@ -87,6 +111,7 @@ static int sample_deliver(struct source_instance *i, const struct sample_record 
 	s.truncated = r->end < STACK_END_MAX ? end_texts[r->end] : "unknown";
 	if (i->source->values && !i->source->values(i, r, &s))
 		return 0;
+	cost_note(i, r->cost_ns);
 	i->delivered++;
 	i->truncated += s.truncated != NULL;
 	i->sample(i->userdata, i, &s);
@@ -327,6 +352,7 @@ void source_stats(struct source_instance *i, struct source_stats *ret)
 		.samples = i->delivered,
 		.lost = counter_read(i, COUNTER_RING_FULL) + counter_read(i, COUNTER_NO_SCRATCH),
 		.truncated = i->truncated,
+		.median_ns = cost_median_ns(i),
 	};
 	accounting_object_run_time(i->obj, &ret->bpf_ns, &ret->bpf_runs);
 	for (unsigned k = 0; k < ARRAY_SIZE(own_maps); k++) {

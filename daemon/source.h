@@ -104,7 +104,7 @@ struct source_params {
 	uint32_t frequency_hz; /* cpu */
 	uint64_t interval;     /* heap: bytes a sample; offcpu: nanoseconds a sample; 0: the source's default */
 	int kernel_stacks;
-	int is_on_demand; /* a person waits for it and may spend more */
+	int is_on_demand;              /* a person waits for it and may spend more */
 	const struct targets *targets; /* borrowed during source_open; NULL: the whole host */
 	uint32_t ring_bytes;           /* 0: the source's default */
 	struct code *code;             /* borrowed for the instance's life */
@@ -144,6 +144,7 @@ struct source_stats {
 	uint64_t lost;             /* no room in the ring, or no scratch memory */
 	uint64_t truncated;        /* delivered, but the user stack does not reach its root */
 	uint64_t bpf_ns, bpf_runs; /* run time of the programs; 0 where the kernel does not account it */
+	uint64_t median_ns;        /* of the kernel's time a sample, to a microsecond; older ones fade */
 	uint64_t map_bytes;        /* memory of this instance's own maps; the shared ones are code_stats' */
 };
 void source_stats(struct source_instance *i, struct source_stats *ret);

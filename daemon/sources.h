@@ -8,6 +8,8 @@ extern const struct source heap_source;
 extern const struct source memory_source;
 
 #define SOURCE_RING_BYTES_DEFAULT (512u * 1024)
+#define SOURCE_COSTS 256
+#define SOURCE_COSTS_HALVE 20000 /* samples; so old ones fade */
 
 struct source_instance {
 	const struct source *source;
@@ -26,6 +28,8 @@ struct source_instance {
 	uint64_t period, rate;
 	unsigned room; /* records that this drain may still handle */
 	uint64_t delivered, truncated, malformed;
+	uint32_t costs[SOURCE_COSTS]; /* samples by microseconds, the last for all above; halved when they are many */
+	uint32_t n_costs;
 	struct user_frame frames[STACK_USER_FRAMES_MAX];
 };
 
