@@ -230,6 +230,20 @@ static int compare_names(const void *a, const void *b)
 	return (x->address > y->address) - (x->address < y->address);
 }
 
+/* jeprof puts the symbol's own address behind a name: "main<000000000000124f>". */
+static struct text without_address(struct text name)
+{
+	const char *c = name.end - 1;
+
+	if (name.at == name.end || *c != '>')
+		return name;
+	while (c > name.at && isxdigit((unsigned char)c[-1]))
+		c--;
+	if (c - 1 > name.at && c[-1] == '<' && name.end - c > 8)
+		name.end = c - 1;
+	return name;
+}
+
 /* "0x1234 name" up to "---"; t is behind "--- symbol". */
 static int read_symbols(struct dump *d, struct text *t)
 {
@@ -245,7 +259,7 @@ static int read_symbols(struct dump *d, struct text *t)
 		if (!take(&line, "0x") || !take_hex(&line, &n.address))
 			continue; /* binary=... */
 		skip_space(&line);
-		n.name = line;
+		n.name = without_address(line);
 		if (d->n_names == d->room_names) {
 			r = grow(d, (void **)&d->names, &d->room_names, sizeof(*d->names));
 			if (r < 0)

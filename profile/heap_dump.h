@@ -1,5 +1,5 @@
 /* Heap profiles that allocators write themselves, as text: jemalloc's "heap_v2/RATE" (prof:true) and gperftools' "heap
- * profile: ..." (HEAPPROFILE, MallocExtension), also behind the symbols that jeprof --raw and pprof --raw put in front.
+ * profile: ..." (HEAPPROFILE, MallocExtension), also with the symbols that jeprof --raw prints ("--- symbol") in front.
  *
  * The dumps hold what was sampled. Here each stack is scaled to an unbiased estimate of all, as jeprof and pprof scale
  * it: by 1 / (1 - e^(-size / RATE)), where size is the mean of that stack's objects (a dump has no single sizes;

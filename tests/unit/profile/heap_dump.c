@@ -125,7 +125,8 @@ static void kinds_of_gperftools_headers_are_told_apart(void **state)
 static void symbols_in_front_name_the_frames(void **state)
 {
 	static const char text[] =
-	        "--- symbol\nbinary=/bin/app\n0x0000000000000fff leak--main_inlined\n0x1fff main\n---\n"
+	        "--- symbol\nbinary=/bin/app\n0x0000000000000fff leak--main_inlined\n0x1fff "
+	        "main<000000000000124f>\n---\n"
 	        "--- heap\nheap_v2/1\n  t*: 1: 10 [0: 0]\n@ 0x1000 0x2000 0x3000\n  t*: 1: 10 [0: 0]\n";
 	_cleanup_profile_ struct profile *p = from_text(text);
 	struct profile_location l;
@@ -140,6 +141,8 @@ static void symbols_in_front_name_the_frames(void **state)
 	assert_int_equal(l.n_lines, 2);
 	assert_string_equal(profile_string(p, profile_function(p, l.lines[0].function)->name, NULL), "leak");
 	assert_string_equal(profile_string(p, profile_function(p, l.lines[1].function)->name, NULL), "main_inlined");
+	l = profile_location(p, stack[1]);
+	assert_string_equal(profile_string(p, profile_function(p, l.lines[0].function)->name, NULL), "main");
 	assert_int_equal(profile_location(p, stack[2]).n_lines, 0);
 }
 
