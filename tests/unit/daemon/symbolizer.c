@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -52,14 +53,14 @@ static struct symbolizer *start_with(sd_event *event, const char *executable, ui
 	struct symbolizer *s;
 
 	assert_int_equal(symbolizer_new(event,
-				 &(struct symbolizer_config){
-					 .executable = executable,
-					 .idle_ns = idle_ns,
-					 .timeout_ns = timeout_ns,
-					 .memory_max = 512 << 20,
-				 },
-				 &s),
-		0);
+	                         &(struct symbolizer_config){
+	                                 .executable = executable,
+	                                 .idle_ns = idle_ns,
+	                                 .timeout_ns = timeout_ns,
+	                                 .memory_max = 512 << 20,
+	                         },
+	                         &s),
+	        0);
 	return s;
 }
 
@@ -304,6 +305,61 @@ static void bad_requests_are_refused(void **state)
 	sd_event_unref(g.event);
 }
 
+static void on_bytes(void *userdata, int result, const void *answer, size_t bytes)
+{
+	struct got *g = userdata;
+
+	g->n++;
+	g->result = result;
+	g->bytes = bytes;
+	assert_int_equal(answer != NULL, result == 0);
+}
+
+/* What $LIAR answers under each of its names. */
+static void lies_are_not_believed(void **state)
+{
+	static const struct {
+		const char *name;
+		int result;
+	} lies[] = {
+		{ "honest", 0 },
+		{ "wrong-id", -EOWNERDEAD },
+		{ "short", -EOWNERDEAD },
+		{ "chatty", -EOWNERDEAD },
+		{ "no-hello", -ECHILD },
+		{ "mapped", -EBADMSG },
+		{ "wrong-size", -EBADMSG },
+		{ "huge", -EBADMSG },
+		{ "empty", -EBADMSG },
+		{ "positive", -EBADMSG },
+		{ "no-errno", -EBADMSG },
+	};
+	char directory[] = "/tmp/ember-unit-XXXXXX", path[64];
+	_cleanup_close_ int fd = open_self();
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
+		struct symbolizer *s;
+		struct got g = { 0 };
+
+		(void)snprintf(path, sizeof(path), "%s/%s", directory, lies[i].name);
+		assert_int_equal(symlink(getenv("LIAR"), path), 0);
+		assert_true(sd_event_new(&g.event) >= 0);
+		s = start_with(g.event, path, 20 * NS_PER_SEC, 20 * NS_PER_SEC);
+		for (int k = 1; k <= 2; k++) { /* one lie does not spoil the next request */
+			assert_int_equal(symbolizer_request(s, SYMBOLIZER_ROWS, 0, &fd, 1, NULL, 0, on_bytes, &g), 0);
+			wait_for(&g, k);
+			assert_int_equal(g.result, lies[i].result);
+			assert_int_equal(g.bytes, lies[i].result == 0 ? 16 : 0);
+		}
+		symbolizer_free(s);
+		sd_event_unref(g.event);
+		assert_int_equal(unlink(path), 0);
+	}
+	assert_int_equal(rmdir(directory), 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(identifies_and_makes_rows),
 	cmocka_unit_test(identify_goes_before_rows),
@@ -314,6 +370,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(program_that_is_no_symbolizer_is_told_apart),
 	cmocka_unit_test(what_is_pending_is_cancelled),
 	cmocka_unit_test(bad_requests_are_refused),
+	cmocka_unit_test(lies_are_not_believed),
 };
 
 UNIT_MAIN(tests)
