@@ -490,7 +490,7 @@ int control_listen(struct control *c, const char *path)
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	r = remove_dead_socket(&address);
 	if (r < 0)
 		return r;
