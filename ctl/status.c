@@ -70,6 +70,26 @@ static void print_process(const json_t *s)
 	print_cpu("BPF programs", number(cpu, "bpf_ns"), uptime);
 }
 
+/* What retention and merging did to the store since emberd started. */
+static void print_storekeeper(const json_t *s)
+{
+	const json_t *k = json_object_get(s, "storekeeper");
+	const char *error = json_string_value(json_object_get(k, "error"));
+	char kept[UNITS_TEXT_MAX], gone[UNITS_TEXT_MAX];
+
+	if (!json_object_get(k, "runs"))
+		return;
+	printf("store: %s; removed %s in %llu old, %llu over MaxBytes, %llu for MinFreeDisk; merged %llu into %llu hours, "
+	       "%llu days; %llu corrupt%s%s%s\n",
+		units_format_size(kept, number(k, "bytes")), units_format_size(gone, number(k, "removed_bytes")),
+		(unsigned long long)number(k, "removed_old"), (unsigned long long)number(k, "removed_over_bytes"),
+		(unsigned long long)number(k, "removed_for_free_disk"), (unsigned long long)number(k, "merged_files"),
+		(unsigned long long)number(k, "merged_hours"), (unsigned long long)number(k, "merged_days"),
+		(unsigned long long)number(k, "corrupt"),
+		json_is_true(json_object_get(k, "short_of_disk")) ? "; the disk is fuller than MinFreeDisk allows" : "",
+		error && *error ? "; last error: " : "", error ? error : "");
+}
+
 static void print_windows(const json_t *s)
 {
 	const json_t *w = json_object_get(s, "windows"), *code = json_object_get(s, "code"),
@@ -172,6 +192,7 @@ static int status_run(const struct command *c, int argc, char **argv)
 		return command_print_json(json_incref(s));
 	print_process(s);
 	print_windows(s);
+	print_storekeeper(s);
 	r = print_sources(s);
 	print_counters(s);
 	return r < 0 ? log_err(r, "cannot print") : 0;

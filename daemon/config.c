@@ -91,6 +91,17 @@ static int parse_path(const struct config_key *key, const char *value, void *fie
 	return 0;
 }
 
+static int parse_percent(const struct config_key *key, const char *value, void *field)
+{
+	double fraction;
+
+	(void)key;
+	if (units_parse_percent(value, &fraction) < 0 || fraction > 0.9)
+		return -EINVAL;
+	*(double *)field = fraction;
+	return 0;
+}
+
 static void list_done(struct config_list *l)
 {
 	for (size_t i = 0; i < l->n; i++)
@@ -264,6 +275,8 @@ static const struct config_key keys[] = {
 	        10000 },
 	{ "Profile", "Interval", parse_time, FIELD(interval_ns), "60s", "a time from 1s to 1h", NS_PER_SEC,
 	        3600 * NS_PER_SEC },
+	{ "Profile", "MaxProfileSize", parse_size, FIELD(max_profile_bytes), "50M", "a size from 1M to 512M", 1ull << 20,
+	        512ull << 20 },
 	{ "Profile", "OnDemand", parse_bool, FIELD(on_demand), "yes", WANTS_BOOL },
 	{ "Profile", "KernelStacks", parse_bool, FIELD(kernel_stacks), "yes", WANTS_BOOL },
 
@@ -281,6 +294,11 @@ static const struct config_key keys[] = {
 	        .is_repeatable = true },
 
 	{ "Store", "Path", parse_path, FIELD(store_path), "/var/lib/emberd", WANTS_PATH },
+	{ "Store", "RetentionDays", parse_number, FIELD(retention_days), "14",
+	        "a whole number of days up to 3650, 0 for no limit", 0, 3650 },
+	{ "Store", "MaxBytes", parse_size, FIELD(store_bytes), "2G", "a size up to 1024T, 0 for no limit", 0,
+	        1ull << 50 },
+	{ "Store", "MinFreeDisk", parse_percent, FIELD(min_free_disk), "5%", "a share of the disk up to 90%, such as 5%" },
 
 	{ "Symbols", "Inlines", parse_bool, FIELD(inlines), "yes", WANTS_BOOL },
 	{ "Symbols", "DebugDirectories", parse_paths, FIELD(debug_directories), "/usr/lib/debug",

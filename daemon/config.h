@@ -38,6 +38,7 @@ struct config {
 	struct config_list sources;
 	uint64_t frequency_hz;
 	uint64_t interval_ns;
+	uint64_t max_profile_bytes; /* of one file, before compression */
 	bool on_demand;
 	bool kernel_stacks;
 	/* [Target]; nothing at all means the whole host */
@@ -50,6 +51,8 @@ struct config {
 	size_t n_uploads;
 	/* [Store] */
 	char *store_path;
+	uint64_t retention_days, store_bytes; /* 0: no limit */
+	double min_free_disk;                 /* fraction of the file system */
 	/* [Symbols] */
 	bool inlines;
 	struct config_list debug_directories;

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "daemon/manager.h"
+#include "daemon/storekeeper.h"
 
 enum {
 	OPTION_CHECK_CONFIG = 0x1000,
@@ -154,6 +155,8 @@ int main(int argc, char **argv)
 
 	argp_program_version = "emberd " EMBER_VERSION;
 	log_set_prefix("emberd: ");
+	if (argc > 1 && strcmp(argv[1], STOREKEEPER_ARGUMENT) == 0)
+		return storekeeper_main(argc - 1, argv + 1);
 	a.manager.runtime_path = default_runtime_path();
 	a.manager.symbolizer_path = symbolizer;
 	a.manager.export_path = export;

@@ -56,7 +56,8 @@ static uint64_t cost_ns(void *userdata)
 
 	if (m->symbolizer)
 		symbolizer_stats(m->symbolizer, &symbolizer);
-	return usage_own_cpu_ns() + symbolizer.cpu_ns + uploads_children_cpu_ns(m->uploads) + bpf_ns(m);
+	return usage_own_cpu_ns() + symbolizer.cpu_ns + uploads_children_cpu_ns(m->uploads) + bpf_ns(m) +
+	       (m->storekeeper ? storekeeper_cpu_ns(m->storekeeper) : 0);
 }
 
 void manager_gather_closed(struct manager *m, struct gather *g)
@@ -93,8 +94,11 @@ static void write_window(struct manager *m, const struct source *source, struct 
 		if (m->stats.last_error != r)
 			(void)log_err(r, "cannot write a window of %s below %s", source->name, manager_store_path(m));
 		m->stats.last_error = r;
+		storekeeper_hurry(m->storekeeper);
 		return;
 	}
+	if (!put.is_indexed)
+		storekeeper_hurry(m->storekeeper);
 	if (m->stats.last_error < 0)
 		log_notice("windows are written again");
 	m->stats.last_error = 0;
@@ -383,22 +387,40 @@ static bool profile_is_equal(const struct config *a, const struct config *b)
 	       config_list_equal(&a->comms, &b->comms) && config_list_equal(&a->exes, &b->exes);
 }
 
-static int open_store(const struct manager *m, const char *path, struct store **ret)
+static int open_store(
+        const struct manager *m, const struct config *c, const char *path, struct store **ret)
 {
-	const struct store_options options = { .path = path, .host = m->host };
+	const struct store_options options = {
+		.path = path, .host = m->host, .max_profile_bytes = c->max_profile_bytes
+	};
 
 	return store_open(&options, ret);
+}
+
+static struct storekeeper_config storekeeper_config(const struct manager *m)
+{
+	const struct config *c = m->config;
+
+	return (struct storekeeper_config){
+		.store_path = manager_store_path(m),
+		.max_profile_bytes = c->max_profile_bytes,
+		.age_ns = c->retention_days * 86400 * NS_PER_SEC,
+		.max_bytes = c->store_bytes,
+		.min_free_disk = c->min_free_disk,
+	};
 }
 
 /* The store of a new [Store] Path, opened before anything of the old configuration is given up. */
 static int reopen_store(struct manager *m, const struct config *fresh, struct store **ret, char **ret_error)
 {
+	const char *path = m->options.store_path ? m->options.store_path : fresh->store_path;
 	int r;
 
-	if (m->options.store_path || strcmp(m->config->store_path, fresh->store_path) == 0)
+	if (m->options.is_private || (strcmp(manager_store_path(m), path) == 0 &&
+	                                     m->config->max_profile_bytes == fresh->max_profile_bytes))
 		return 0;
-	r = open_store(m, fresh->store_path, ret);
-	if (r < 0 && asprintf(ret_error, "[Store] Path=%s: %s", fresh->store_path, strerror(-r)) < 0)
+	r = open_store(m, fresh, path, ret);
+	if (r < 0 && asprintf(ret_error, "[Store] Path=%s: %s", path, strerror(-r)) < 0)
 		*ret_error = NULL;
 	return r;
 }
@@ -439,6 +461,11 @@ int manager_reload(struct manager *m, char **ret_error)
 		m->store = TAKE_PTR(store);
 	}
 	start_uploads(m); /* the old ones borrow the old configuration */
+	if (m->storekeeper) {
+		const struct storekeeper_config keeper = storekeeper_config(m);
+
+		(void)storekeeper_set(m->storekeeper, &keeper);
+	}
 	symbols = symbols_config(m);
 	r = symbols_set(m->symbols, &symbols);
 	if (r >= 0 && !profile_is_equal(old, m->config))
@@ -607,6 +634,7 @@ static int add_signals(struct manager *m)
 
 static int start(struct manager *m)
 {
+	struct storekeeper_config keeper;
 	char interval[UNITS_TEXT_MAX];
 	int r;
 
@@ -615,9 +643,13 @@ static int start(struct manager *m)
 		return log_err(r, "cannot make timers");
 	if (m->options.is_private)
 		return 0;
-	r = open_store(m, manager_store_path(m), &m->store);
+	r = open_store(m, m->config, manager_store_path(m), &m->store);
 	if (r < 0)
 		return log_err(r, "cannot use the store %s", manager_store_path(m));
+	keeper = storekeeper_config(m);
+	r = storekeeper_new(m->event, &keeper, &m->storekeeper);
+	if (r < 0)
+		return log_err(r, "cannot keep the store %s", manager_store_path(m));
 	start_uploads(m);
 	r = start_continuous(m);
 	if (r < 0)
@@ -697,6 +729,7 @@ struct manager *manager_free(struct manager *m)
 	m->code = code_free(m->code);
 	cgroups_free(m->cgroups);
 	uploads_free(m->uploads);
+	storekeeper_free(m->storekeeper);
 	store_close(m->store);
 	target_set_free(m->targets);
 	config_free(m->config);

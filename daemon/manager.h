@@ -10,6 +10,7 @@
 #include "daemon/config.h"
 #include "daemon/control.h"
 #include "daemon/gather.h"
+#include "daemon/storekeeper.h"
 #include "daemon/symbolizer.h"
 #include "daemon/target_spec.h"
 #include "daemon/uploads.h"
@@ -59,6 +60,7 @@ struct manager {
 	struct symbols *symbols;
 	struct cgroups *cgroups;
 	struct store *store;     /* NULL where private */
+	struct storekeeper *storekeeper; /* likewise */
 	struct uploads *uploads; /* NULL where private */
 	struct control *control;
 	struct gather_tools tools;

@@ -113,12 +113,13 @@ json_t *status_json(struct manager *m)
 
 	symbolizer_stats(m->symbolizer, &child);
 	code_stats(m->code, &code);
-	return json_pack("{sssIsIsssIsIsososososososo}", "version", EMBER_VERSION, "pid", NUMBER(getpid()), "uptime_ns",
+	return json_pack("{sssIsIsssIsIsosososososososo}", "version", EMBER_VERSION, "pid", NUMBER(getpid()), "uptime_ns",
 	        NUMBER(clock_now_ns(CLOCK_REALTIME) - m->start_ns), "store", manager_store_path(m), "interval_ns",
 	        NUMBER(m->config->interval_ns), "recordings", NUMBER(record_count(m)), "memory",
 	        memory_json(m, &code, &child), "cpu", cpu_json(m, &child), "windows", windows_json(m), "code",
 	        code_json(&code), "symbols", symbols_json(m, &child), "sources", sources_json(m), "uploads",
-	        uploads_status(m->uploads));
+	        uploads_status(m->uploads), "storekeeper",
+	        m->storekeeper ? storekeeper_json(m->storekeeper) : json_object());
 }
 
 json_t *features_json(void)
