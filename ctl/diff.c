@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "ctl/command.h"
 #include "ctl/picture.h"
+#include "ctl/side.h"
 #include "ctl/summary.h"
 #include "ctl/table.h"
 #include "profile/diff.h"
@@ -16,12 +17,15 @@ enum {
 	KEY_SORT,
 	KEY_BY,
 	KEY_EVIDENCE,
+	KEY_BEFORE,
+	KEY_AFTER,
 };
 
 struct diff_arguments {
 	struct picture_options picture;
 	struct diff_options diff;
-	uint64_t rows; /* 0: all */
+	const char *before, *after; /* ranges; NULL: files */
+	uint64_t rows;              /* 0: all */
 	bool has_rows;
 };
 
@@ -34,6 +38,8 @@ static const struct argp_option options[] = {
 	{ "by", KEY_BY, "WHAT", 0,
 	        "function (default), line, file, process, thread, comm, exe, unit, container or host", 1 },
 	{ "evidence", KEY_EVIDENCE, NULL, 0, "What grew first, best proved on top, in place of the largest change", 1 },
+	{ "before", KEY_BEFORE, "FROM..TO", 0, "In place of files: this range of the selection...", 3 },
+	{ "after", KEY_AFTER, "FROM..TO", 0, "...against that one", 3 },
 	{ "output", 'o', "FILE", 0, "Draw a differential flame graph instead: FILE.svg or FILE.html", 2 },
 	{ "width", PICTURE_KEY_WIDTH, "PIXELS", 0, "Width of an SVG (default: 1600)", 2 },
 	{ "hide", PICTURE_KEY_HIDE, "REGEX", 0, "Picture: leave out frames that match", 2 },
@@ -51,6 +57,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case KEY_NORMALIZE:
 		a->diff.normalize = true;
+		return 0;
+	case KEY_BEFORE:
+		a->before = arg;
+		return 0;
+	case KEY_AFTER:
+		a->after = arg;
 		return 0;
 	case KEY_EVIDENCE:
 		a->diff.order = DIFF_BY_EVIDENCE;
@@ -96,8 +108,7 @@ static json_t *change_json(const struct diff_change *c)
 	        verdicts[c->verdict]);
 }
 
-static int print_json(const struct profile *const sides[2], const uint32_t values[2], const struct diff *d,
-        const struct diff_arguments *a)
+static int print_json(const struct side sides[2], const struct diff *d, const struct diff_arguments *a)
 {
 	size_t n = a->has_rows && a->rows ? MIN((size_t)a->rows, diff_n_rows(d)) : diff_n_rows(d);
 	_cleanup_(json_decrefp) json_t *object = NULL;
@@ -106,8 +117,9 @@ static int print_json(const struct profile *const sides[2], const uint32_t value
 
 	diff_summary(d, &s);
 	object = json_pack("{s:o, s:o, s:b, s:s, s:s, s:f, s:I, s:I, s:b, s:I, s:[]}", "before",
-	        summary_json(sides[0], values[0]), "after", summary_json(sides[1], values[1]), "normalize", s.normalize,
-	        "by", top_by_name(a->diff.by), "sort", a->diff.sort == TOP_CUM ? "cum" : "flat", "false_discovery_rate",
+	        summary_json(sides[0].whole, sides[0].value_index), "after",
+	        summary_json(sides[1].whole, sides[1].value_index), "normalize", s.normalize, "by",
+	        top_by_name(a->diff.by), "sort", a->diff.sort == TOP_CUM ? "cum" : "flat", "false_discovery_rate",
 	        s.level, "tested", (json_int_t)s.n_tested, "changed", (json_int_t)s.n_changed, "spread_known",
 	        s.knows_spread, "n_rows", (json_int_t)diff_n_rows(d), "rows");
 	rows = object ? json_object_get(object, "rows") : NULL;
@@ -161,21 +173,22 @@ static void print_notes(const struct diff *d, const struct diff_arguments *a, si
 		printf("(%zu of %zu rows; -n 0 shows all)\n", shown, diff_n_rows(d));
 	printf("%zu of %zu tested changes are more than chance (at most %g %% of those expected to be false).\n",
 	        s.n_changed, s.n_tested, 100 * s.level);
-	if (!s.knows_spread)
+	if (s.knows_spread)
+		printf("Judged by sampling noise and by how much the parts of each range differ from each other.\n");
+	else
 		printf("Judged by sampling noise alone: two runs of the same program may differ by more than that.\n");
 	ratio = s.total[0].value > 0 ? (double)s.total[1].value / (double)s.total[0].value : 1;
 	if (!a->diff.normalize && (ratio > 1.2 || ratio < 1 / 1.2))
 		printf("The totals differ by a factor of %.2f; --normalize compares shares.\n", ratio);
 }
 
-static int print_table(const struct profile *const sides[2], const uint32_t values[2], const struct diff *d,
-        const struct diff_arguments *a)
+static int print_table(const struct side sides[2], const struct diff *d, const struct diff_arguments *a)
 {
 	const struct table_column columns[] = { { "BEFORE", TABLE_RIGHT }, { "%", TABLE_RIGHT },
 		{ "AFTER", TABLE_RIGHT }, { "%", TABLE_RIGHT },
 		{ a->diff.normalize ? "POINTS" : "CHANGE", TABLE_RIGHT }, { "VERDICT", 0 }, { "NAME", TABLE_CUT } };
-	const struct profile *p = sides[1];
-	const char *unit = profile_string(p, profile_header_const(p)->sample_types[values[1]].unit, NULL);
+	const struct profile *p = sides[1].whole;
+	const char *unit = profile_string(p, profile_header_const(p)->sample_types[sides[1].value_index].unit, NULL);
 	uint64_t wanted = a->has_rows ? a->rows : ROWS_DEFAULT;
 	size_t n = wanted ? MIN((size_t)wanted, diff_n_rows(d)) : diff_n_rows(d);
 	_cleanup_(table_freep) struct table *table = NULL;
@@ -187,9 +200,9 @@ static int print_table(const struct profile *const sides[2], const uint32_t valu
 	if (r < 0)
 		return log_err(r, "cannot make the table");
 	printf("before: ");
-	summary_print(sides[0], values[0]);
+	summary_print(sides[0].whole, sides[0].value_index);
 	printf("after:  ");
-	summary_print(sides[1], values[1]);
+	summary_print(sides[1].whole, sides[1].value_index);
 	r = table_print(table, stdout, table_terminal_width(stdout));
 	if (r < 0)
 		return log_err(r, "cannot write to standard output");
@@ -197,31 +210,35 @@ static int print_table(const struct profile *const sides[2], const uint32_t valu
 	return 0;
 }
 
-static int draw(const struct profile *const sides[2], const uint32_t values[2], struct diff_arguments *a)
+static int draw(const struct side sides[2], struct diff_arguments *a)
 {
 	_cleanup_buffer_ struct buffer out = BUFFER(FLAMEGRAPH_BYTES_MAX);
+	const struct diff_side before = side_for_diff(&sides[0]), after = side_for_diff(&sides[1]);
 	struct flamegraph_options *o = &a->picture.flamegraph;
 	int r;
 
-	o->value_index_before = values[0];
-	o->value_index = values[1];
+	o->value_index_before = sides[0].value_index;
+	o->value_index = sides[1].value_index;
 	o->normalize = a->diff.normalize;
-	r = a->picture.is_html ? flamegraph_diff_html(sides[0], sides[1], o, &out)
-	                       : flamegraph_diff_svg(sides[0], sides[1], o, &out);
+	o->parts_before = &before;
+	o->parts_after = &after;
+	r = a->picture.is_html ? flamegraph_diff_html(sides[0].whole, sides[1].whole, o, &out)
+	                       : flamegraph_diff_svg(sides[0].whole, sides[1].whole, o, &out);
 	if (r < 0)
 		return log_err(r, "cannot draw the differential flame graph");
 	return picture_write(&a->picture, &out);
 }
 
-static int check_types(const struct profile *const sides[2], const uint32_t values[2])
+static int check_types(const struct side sides[2])
 {
 	const char *names[2][2];
 
 	for (int side = 0; side < 2; side++) {
-		const struct profile_value_type *t = &profile_header_const(sides[side])->sample_types[values[side]];
+		const struct profile_value_type *t =
+		        &profile_header_const(sides[side].whole)->sample_types[sides[side].value_index];
 
-		names[side][0] = profile_string(sides[side], t->type, NULL);
-		names[side][1] = profile_string(sides[side], t->unit, NULL);
+		names[side][0] = profile_string(sides[side].whole, t->type, NULL);
+		names[side][1] = profile_string(sides[side].whole, t->unit, NULL);
 	}
 	if (strcmp(names[0][0], names[1][0]) == 0 && strcmp(names[0][1], names[1][1]) == 0)
 		return 0;
@@ -230,61 +247,67 @@ static int check_types(const struct profile *const sides[2], const uint32_t valu
 	return -EINVAL;
 }
 
-static int compare(const struct command_args *args, struct diff_arguments *a)
+static int load(const struct command_args *args, const struct diff_arguments *a, struct side sides[2])
 {
-	_cleanup_(profile_freep) struct profile *before = NULL, *after = NULL;
+	const char *const ranges[2] = { a->before, a->after };
+	int r = 0;
+
+	for (int side = 0; side < 2 && r >= 0; side++)
+		r = a->before ? side_load_range(&args->input, ranges[side], &sides[side])
+		              : side_load_file(&args->input, args->arguments[side], &sides[side]);
+	return r < 0 ? r : check_types(sides);
+}
+
+static int compare(const struct side sides[2], const struct command_args *args, struct diff_arguments *a)
+{
+	const struct diff_side before = side_for_diff(&sides[0]), after = side_for_diff(&sides[1]);
 	_cleanup_(diff_freep) struct diff *d = NULL;
-	uint32_t values[2];
 	int r;
 
-	r = input_load(&args->input, &args->arguments[0], 1, &before);
-	if (r < 0)
-		return r;
-	r = input_load(&args->input, &args->arguments[1], 1, &after);
-	if (r < 0)
-		return r;
-	r = input_value_index(&args->input, before, &values[0]);
-	if (r < 0)
-		return r;
-	r = input_value_index(&args->input, after, &values[1]);
-	if (r < 0)
-		return r;
-
-	const struct profile *const sides[2] = { before, after };
-	const struct diff_side from = { .parts = &sides[0], .n_parts = 1, .value_index = values[0] };
-	const struct diff_side to = { .parts = &sides[1], .n_parts = 1, .value_index = values[1] };
-
-	r = check_types(sides, values);
-	if (r < 0)
-		return r;
 	if (a->picture.output)
-		return draw(sides, values, a);
-	r = diff_build(&from, &to, &a->diff, &d);
+		return draw(sides, a);
+	r = diff_build(&before, &after, &a->diff, &d);
 	if (r < 0)
 		return log_err(r, "cannot compare the profiles");
-	return args->json ? print_json(sides, values, d, a) : print_table(sides, values, d, a);
+	return args->json ? print_json(sides, d, a) : print_table(sides, d, a);
+}
+
+static int check_arguments(const struct command *c, const struct command_args *args, struct diff_arguments *a)
+{
+	if (a->before || a->after) {
+		if (!a->before || !a->after || args->n_arguments)
+			return command_usage_error(c, "give two files, or --before FROM..TO and --after FROM..TO");
+	} else if (args->n_arguments != 2)
+		return command_usage_error(
+		        c, "give two profiles, BEFORE and AFTER, or two ranges by --before and --after");
+	if (a->picture.output && args->json)
+		return command_usage_error(c, "--json prints a table and -o draws a picture: give one of them");
+	return picture_options_check(c, &a->picture, false);
 }
 
 static int diff_run(const struct command *c, int argc, char **argv)
 {
 	_cleanup_(command_args_done) struct command_args args = { 0 };
 	struct diff_arguments a = { 0 };
+	struct side sides[2] = { 0 };
 	int r;
 
 	r = command_parse(c, argc, argv, &args, &a);
 	if (r == 0)
-		r = picture_options_check(c, &a.picture, false);
-	if (r == 0 && a.picture.output && args.json)
-		r = command_usage_error(c, "--json prints a table and -o draws a picture: give one of them");
+		r = check_arguments(c, &args, &a);
 	if (r == 0)
-		r = compare(&args, &a);
+		r = load(&args, &a, sides);
+	if (r == 0)
+		r = compare(sides, &args, &a);
+	side_done(&sides[0]);
+	side_done(&sides[1]);
 	picture_options_done(&a.picture);
 	return r;
 }
 
 const struct command diff_command = {
 	.name = "diff",
-	.arguments = "BEFORE AFTER",
+	.arguments = "[BEFORE AFTER]",
 	.summary = "Show what changed between two profiles, and whether it is more than chance",
 	.details = "Without --normalize values are compared as they are (profiles of equal length), with it the shares "
 	           "of the "
@@ -298,7 +321,7 @@ const struct command diff_command = {
 	           "  emberctl diff --normalize --sort cum -n 40 monday.pb.gz friday.pb.gz\n"
 	           "  emberctl diff --normalize -o diff.svg before.pb.gz after.pb.gz",
 	.flags = COMMAND_INPUT | COMMAND_JSON,
-	.arguments_min = 2,
+	.arguments_min = 0,
 	.arguments_max = 2,
 	.options = options,
 	.parse = parse,

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "base/buffer.h"
+#include "profile/diff.h"
 #include "profile/profile.h"
 
 #define FLAMEGRAPH_WIDTH 1600
@@ -35,6 +36,9 @@ struct flamegraph_options {
 	const regex_t *hide;         /* frames that match are left out, their values stay with their callers */
 	const char *group_by;        /* label that makes the first row, FLAMEGRAPH_GROUP_DEFAULT; NULL: no such row */
 	bool normalize;              /* differential: compare shares, not values */
+	/* Differential: the same two profiles in parts, for better verdicts (diff.h); NULL: the whole is the only part.
+	 */
+	const struct diff_side *parts_before, *parts_after;
 };
 
 /* -EINVAL: no such value index; -ENOSPC: tree or picture too large; -ENOMEM. A profile without samples is a picture

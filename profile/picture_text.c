@@ -16,7 +16,8 @@ int picture_compare(struct picture *pic, const struct profile *before, const str
 	};
 	const struct diff_options options = { .by = TOP_FUNCTION, .sort = TOP_CUM, .normalize = o->normalize };
 
-	return diff_build(&sides[0], &sides[1], &options, &pic->diff);
+	return diff_build(o->parts_before ? o->parts_before : &sides[0], o->parts_after ? o->parts_after : &sides[1],
+	        &options, &pic->diff);
 }
 
 static const struct diff_row *find_row(const struct picture *pic, uint32_t node)

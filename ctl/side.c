@@ -1,0 +1,105 @@
+#include "ctl/side.h"
+
+#include "base/log.h"
+#include "ctl/progress.h"
+#include "ctl/source.h"
+
+void side_done(struct side *s)
+{
+	if (s->whole)
+		profile_free(s->whole);
+	for (size_t i = 0; i < s->n_parts; i++)
+		profile_free(s->parts[i]);
+	*s = (struct side){ 0 };
+}
+
+int side_load_file(const struct input *in, const char *file, struct side *ret)
+{
+	_cleanup_(profile_freep) struct profile *p = NULL;
+	uint32_t value_index;
+	int r;
+
+	r = input_load(in, &file, 1, &p);
+	if (r < 0)
+		return r;
+	r = input_value_index(in, p, &value_index);
+	if (r < 0)
+		return r;
+	*ret = (struct side){ .whole = TAKE_PTR(p), .value_index = value_index };
+	return 0;
+}
+
+static void drop_parts(struct side *s)
+{
+	while (s->n_parts > 0)
+		profile_free(s->parts[--s->n_parts]);
+}
+
+static bool is_same_type(const struct side *s, const struct profile *part)
+{
+	const struct profile_header *h = profile_header_const(s->whole);
+	const char *name = profile_string(s->whole, h->sample_types[s->value_index].type, NULL);
+	uint32_t index;
+
+	return profile_find_sample_type(part, name, &index) == 0 && index == s->value_index;
+}
+
+/* The range once more, in equal parts. They are good for something only where each holds samples and all together are
+ * the whole, to the unit: else there are none, which is no error. */
+static void load_parts(struct source_query *q, uint64_t n_windows, struct side *s)
+{
+	_cleanup_progress_ struct progress progress = progress_start("comparing", "parts");
+	const int64_t from = q->selection.from_ns, span = q->selection.to_ns - from;
+	const size_t n = (size_t)MIN(n_windows, (uint64_t)SIDE_PARTS_MAX);
+	int64_t total = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct selection part = q->selection;
+		struct profile_error error;
+		struct query_report report;
+		struct profile *p = NULL;
+
+		progress_update(&progress, i, n);
+		part.from_ns = from + span / (int64_t)n * (int64_t)i;
+		part.to_ns = i + 1 < n ? from + span / (int64_t)n * (int64_t)(i + 1) : q->selection.to_ns;
+		if (store_query(q->store, &part, &(struct query_options){ 0 }, &p, &report, &error) < 0)
+			return drop_parts(s);
+		s->parts[s->n_parts++] = p;
+		if (profile_n_samples(p) == 0 || !is_same_type(s, p))
+			return drop_parts(s);
+		total += profile_total(p, s->value_index);
+	}
+	if (total != profile_total(s->whole, s->value_index))
+		drop_parts(s);
+}
+
+int side_load_range(const struct input *in, const char *range, struct side *ret)
+{
+	_cleanup_source_query_ struct source_query q = { 0 };
+	_cleanup_(side_done) struct side s = { 0 };
+	struct query_report report;
+	int r;
+
+	r = source_open_range(&in->source, range, &q);
+	if (r < 0)
+		return r;
+	r = source_run(&q, &s.whole, &report);
+	if (r < 0)
+		return r;
+	r = input_value_index(in, s.whole, &s.value_index);
+	if (r < 0)
+		return r;
+	/* Hours and days cannot be taken apart. */
+	if (report.n_of[STORE_HOUR] + report.n_of[STORE_DAY] == 0 && report.n_of[STORE_WINDOW] > 1)
+		load_parts(&q, report.n_of[STORE_WINDOW], &s);
+	*ret = s;
+	s = (struct side){ 0 };
+	return 0;
+}
+
+struct diff_side side_for_diff(const struct side *s)
+{
+	if (s->n_parts == 0)
+		return (struct diff_side){ (const struct profile *const *)&s->whole, 1, s->value_index };
+	return (struct diff_side){ (const struct profile *const *)s->parts, s->n_parts, s->value_index };
+}
