@@ -38,23 +38,24 @@ enum {
  * frames and where the rule says that there is no caller. Made by ember-symbolizer from .eh_frame; validated by emberd;
  * applied by unwind_step.h. DWARF 5, section 6.4. */
 struct unwind_rule {
-	__u8 cfa;	   /* CFA_* */
-	__u8 fp;	   /* FP_* */
-	__s16 fp_offset;   /* meaning depends on fp alone */
-	__s32 cfa_offset;  /* meaning depends on cfa; 0 where it has none */
+	__u8 cfa;         /* CFA_* */
+	__u8 fp;          /* FP_* */
+	__s16 fp_offset;  /* meaning depends on fp alone */
+	__s32 cfa_offset; /* meaning depends on cfa; 0 where it has none */
 };
 _Static_assert(sizeof(struct unwind_rule) == 8, "unwind_rule");
 
 enum {
 	CFA_UNKNOWN = 0,  /* code without a usable rule: fall back to the frame pointer, say so. The rest is zero */
-	CFA_END = 1,	  /* outermost frame: the return address is undefined (_start, clone). The rest is zero */
-	CFA_SP = 2,	  /* rsp + cfa_offset */
-	CFA_FP = 3,	  /* rbp + cfa_offset */
+	CFA_END = 1,      /* outermost frame: the return address is undefined (_start, clone). The rest is zero */
+	CFA_SP = 2,       /* rsp + cfa_offset */
+	CFA_FP = 3,       /* rbp + cfa_offset */
 	CFA_SP_DEREF = 4, /* *(rsp + CFA_DEREF_OFFSET) + CFA_DEREF_ADDEND: a CFA that was saved on the stack */
-	CFA_FP_DEREF = 5, /* *(rbp + CFA_DEREF_OFFSET) + CFA_DEREF_ADDEND: stack realigned by DRAP, mostly with FP_AT_FP */
-	CFA_PLT = 6,	  /* rsp + 8 + ((pc & 15) >= cfa_offset ? 8 : 0): lazy PLT entries, cfa_offset is 1..15 */
-	CFA_SIGNAL = 7,	  /* a signal frame: rbp, rsp and rip of the interrupted code are at rsp + cfa_offset + SIGNAL_*;
-			   * that rip is exact, no return address. fp is FP_SAME and means nothing */
+	CFA_FP_DEREF =
+	        5,   /* *(rbp + CFA_DEREF_OFFSET) + CFA_DEREF_ADDEND: stack realigned by DRAP, mostly with FP_AT_FP */
+	CFA_PLT = 6, /* rsp + 8 + ((pc & 15) >= cfa_offset ? 8 : 0): lazy PLT entries, cfa_offset is 1..15 */
+	CFA_SIGNAL = 7, /* a signal frame: rbp, rsp and rip of the interrupted code are at rsp + cfa_offset + SIGNAL_*;
+	                 * that rip is exact, no return address. fp is FP_SAME and means nothing */
 	CFA_LAST = CFA_SIGNAL,
 };
 
@@ -68,9 +69,9 @@ enum {
 #define SIGNAL_RIP 128
 
 enum {
-	FP_SAME = 0,	  /* rbp unchanged; fp_offset is 0 */
-	FP_AT_CFA = 1,	  /* saved at CFA + fp_offset */
-	FP_AT_FP = 2,	  /* saved at rbp + fp_offset (DRAP) */
+	FP_SAME = 0,      /* rbp unchanged; fp_offset is 0 */
+	FP_AT_CFA = 1,    /* saved at CFA + fp_offset */
+	FP_AT_FP = 2,     /* saved at rbp + fp_offset (DRAP) */
 	FP_UNDEFINED = 3, /* lost; a later CFA_FP cannot be followed; fp_offset is 0 */
 	FP_LAST = FP_UNDEFINED,
 };
@@ -294,6 +295,7 @@ struct source_constants {
 	X(NO_SCRATCH, "lost-no-scratch")                                                                               \
 	X(RING_FULL, "lost-ring-full")                                                                                 \
 	X(EXITING, "no-user-memory")                                                                                   \
+	X(EXECUTING, "registers-of-the-program-before")                                                                \
 	X(NO_KERNEL_STACK, "no-kernel-stack")                                                                          \
 	X(FRAMES_BY_ROWS, "frames-by-rows")                                                                            \
 	X(FRAMES_BY_FP, "frames-by-frame-pointer")                                                                     \
@@ -344,14 +346,13 @@ _Static_assert(COUNTER_END_NO_REGISTERS - COUNTER_END_COMPLETE == STACK_END_NO_R
 /* The same blocks in every process, so that a child of fork goes on where its parent was; address space randomisation
  * spreads them. Multiplicative hash: the upper half of a 64-bit product mixes best. */
 #define MEMORY_REGION_HASH(region) ((__u32)((((__u64)(region) + 1) * 0x9e3779b97f4a7c15ull) >> 32))
-#define MEMORY_REGION_WATCHED(hash, shift)                                                                             \
-	((shift) <= 5 || (((hash) >> 8) & ((1u << ((shift) - 5)) - 1)) == 0)
+#define MEMORY_REGION_WATCHED(hash, shift) ((shift) <= 5 || (((hash) >> 8) & ((1u << ((shift)-5)) - 1)) == 0)
 #define MEMORY_BLOCK_WATCHED(hash, block, shift)                                                                       \
 	(MEMORY_REGION_WATCHED(hash, shift) && (((block) + (hash)) & ((1u << ((shift) < 5 ? (shift) : 5)) - 1)) == 0)
 
 /* The value of a sample of the memory source: the page's address, with the shift and a flag in its low bits. */
 #define MEMORY_VALUE(address, shift, region) (((address) & ~0xfffull) | ((region) ? 0x100 : 0) | (shift))
-#define MEMORY_VALUE_SHIFT(value) ((__u32)(value) & 0xff)
+#define MEMORY_VALUE_SHIFT(value) ((__u32)(value)&0xff)
 #define MEMORY_VALUE_REGION(value) (((value) >> 8) & 1)
 #define MEMORY_VALUE_ADDRESS(value) ((value) & ~0xfffull)
 
@@ -367,13 +368,12 @@ _Static_assert(sizeof(struct fork_record) == 24, "fork_record");
 /* ---- heap ------------------------------------------------------------------------------------------------------- */
 
 /* What a probe's attach cookie says: enum site_function of symbolizer/protocol.h, its flags, and where the probe is. */
-#define HEAP_COOKIE(function, flags, probe) ((__u64)(function) | (__u64)(flags) << 8 | ((__u64)(probe) & 0xfff) << 16)
-#define HEAP_COOKIE_FUNCTION(cookie) ((__u32)(cookie) & 0xff)
+#define HEAP_COOKIE(function, flags, probe) ((__u64)(function) | (__u64)(flags) << 8 | ((__u64)(probe)&0xfff) << 16)
+#define HEAP_COOKIE_FUNCTION(cookie) ((__u32)(cookie)&0xff)
 #define HEAP_COOKIE_FLAGS(cookie) ((__u32)((cookie) >> 8) & 0xff)
 #define HEAP_COOKIE_PROBE(cookie) ((__u32)((cookie) >> 16) & 0xfff)
 /* USDT: DWARF numbers of the registers of user, size and weighted bytes */
-#define HEAP_COOKIE_USDT(function, a, b, c)                                                                            \
-	((__u64)(function) | (__u64)(a) << 32 | (__u64)(b) << 40 | (__u64)(c) << 48)
+#define HEAP_COOKIE_USDT(function, a, b, c) ((__u64)(function) | (__u64)(a) << 32 | (__u64)(b) << 40 | (__u64)(c) << 48)
 #define HEAP_COOKIE_OPERAND(cookie, i) ((__u32)((cookie) >> (32 + 8 * (i))) & 15)
 
 enum {
@@ -397,7 +397,7 @@ enum { HEAP_NULL_IS_MALLOC = 1 << 2 };
  * are to be on average; 0: count hits, sample nothing. */
 struct heap_counters {
 	__s64 countdown; /* bytes until the next sample */
-	__u64 hits;	 /* of the probes on allocations and frees */
+	__u64 hits;      /* of the probes on allocations and frees */
 	__u64 samples;
 	__u64 objects, bytes; /* of all allocations seen, sampled or not: exact */
 };
@@ -414,9 +414,9 @@ struct heap_key {
 
 enum {
 	RECORD_HEAP_LIVE = RECORD_SOURCE_FIRST + 1, /* the call that id was sampled in has returned address */
-	RECORD_HEAP_FREE,			    /* id is freed */
-	RECORD_HEAP_EXEC,			    /* pid runs another program now; its objects are gone */
-	RECORD_HEAP_FORK,			    /* id is the parent of pid */
+	RECORD_HEAP_FREE,                           /* id is freed */
+	RECORD_HEAP_EXEC,                           /* pid runs another program now; its objects are gone */
+	RECORD_HEAP_FORK,                           /* id is the parent of pid */
 	RECORD_HEAP_EXIT,
 };
 

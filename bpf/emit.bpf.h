@@ -125,6 +125,11 @@ static __always_inline int emit_sample_object(
 	end = emit_registers(s, task);
 	if (end == STACK_END_COMPLETE)
 		end = unwind_user(slot, s);
+	if (end == STACK_END_BAD_PC && s->record.n_user == 0 && in_kernel) {
+		/* in the middle of execve: the registers are still those of the program before */
+		count(COUNTER_EXECUTING);
+		end = STACK_END_KERNEL_ONLY;
+	}
 	emit_send(s, profile, value, end);
 	scratch_release(s);
 	return 1;

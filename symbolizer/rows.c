@@ -206,7 +206,11 @@ static int place_fdes(const struct elf_file *f, const struct eh_frame *e, struct
 	return 0;
 }
 
-/* An FDE counts to its end or to the next one's start, as in the run time's own look-up by binary search. */
+/* An FDE counts to its end or to the next one's start, as in the run time's own look-up by binary search. Over a hole
+ * this small its last row goes on: most are padding that never runs; glibc's clone, clone3 and vfork are where parents
+ * wait, with the row before the hole still true for them. */
+#define HOLE_BYTES 32
+
 static int build(struct builder *b, const struct elf_file *f, struct eh_frame *e)
 {
 	_cleanup_free_ struct placed *placed = NULL;
@@ -230,7 +234,7 @@ static int build(struct builder *b, const struct elf_file *f, struct eh_frame *e
 			b->t->skipped_fdes++;
 		else if (r < 0)
 			return r;
-		if (!has_next || end < placed[i + 1].offset) {
+		if (!has_next || placed[i + 1].offset - end >= HOLE_BYTES) {
 			r = put_row(b, end, 0);
 			if (r < 0)
 				return r;
