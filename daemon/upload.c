@@ -123,6 +123,7 @@ static void save(struct upload *u)
 	(void)json_object_set_new(o, "recent", recent);
 	(void)json_object_set_new(o, "parts_sequence", json_integer((json_int_t)u->parts_sequence));
 	(void)json_object_set_new(o, "parts_done", json_integer((json_int_t)u->parts_done));
+	(void)json_object_set_new(o, "last_error", json_string(u->last_error));
 	text = json_dumps(o, JSON_INDENT(1) | JSON_SORT_KEYS);
 	json_decref(o);
 	/* A full disk: the counters are behind, the windows are not. */
@@ -167,6 +168,9 @@ static void load(struct upload *u)
 			remember(u, json_string_value(name));
 	u->parts_sequence = (uint64_t)json_integer_value(json_object_get(o, "parts_sequence"));
 	u->parts_done = (uint64_t)json_integer_value(json_object_get(o, "parts_done"));
+	if (json_string_value(json_object_get(o, "last_error")))
+		(void)snprintf(u->last_error, sizeof(u->last_error), "%s",
+		        json_string_value(json_object_get(o, "last_error")));
 	json_decref(o);
 }
 

@@ -38,14 +38,18 @@ static int drop_user(void)
 	return 0;
 }
 
+/* First of all: it takes a capability itself. Not ours to drop without: then capset alone is it. */
+static void drop_bounding_set(void)
+{
+	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+		(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+}
+
 static int drop_capabilities(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[2] = { 0 };
 
-	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
-		(void)prctl(
-		        PR_CAPBSET_DROP, cap, 0, 0, 0); /* not ours to drop without CAP_SETPCAP: then capset is it */
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
 }
@@ -57,6 +61,7 @@ int sandbox_drop_privileges(void)
 	r = set_limit(RLIMIT_CORE, 0);
 	if (r < 0)
 		return r;
+	drop_bounding_set();
 	r = drop_user();
 	if (r < 0)
 		return r;

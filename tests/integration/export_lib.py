@@ -167,8 +167,9 @@ def window(samples, kind="cpu", seed=1, start_s=None, processes=40):
 
 
 def config(protocol, url, **more):
-    return dict(name="test", protocol=protocol, url=url, timeout_ms=5000, resource={"host.name": "box", "os.type": "linux"},
-                **more)
+    base = {"name": "test", "protocol": protocol, "url": url, "timeout_ms": 5000,
+            "resource": {"host.name": "box", "os.type": "linux"}}
+    return {**base, **more}
 
 
 def fail(text):

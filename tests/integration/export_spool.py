@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+"""Windows on their way: nothing lost below the spool's limit, nothing twice after success, order kept, one destination never
+in the way of another, over kill -9, a day of windows and a destination in every bad mood."""
+import test_venv  # noqa: F401  (enters BUILD/venv)
+
+import datetime
+import json
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import time
+
+from export_lib import BUILD, PROGRAM, expect, window
+from receivers import Http
+
+DRIVER = os.path.join(BUILD, "tests", "integration", "upload-driver")
+
+
+class Daemon:
+    """emberd's uploads over a store of its own."""
+
+    def __init__(self, directory, sections):
+        self.store = os.path.join(directory, "store")
+        os.makedirs(self.store, exist_ok=True)
+        self.config = os.path.join(directory, "emberd.conf")
+        self.set(sections)
+        self.log = open(os.path.join(directory, "log"), "ab+")
+        self.process, self.next = None, int(time.time()) // 60 * 60 - 86400
+        self.start()
+
+    def set(self, sections):
+        with open(self.config, "w") as f:
+            for name, keys in sections.items():
+                f.write(f"[Upload {name}]\n" + "".join(f"{k}={v}\n" for k, v in keys.items()))
+
+    def start(self):
+        self.process = subprocess.Popen([DRIVER, PROGRAM, self.store, self.config], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=self.log, text=True, bufsize=1)
+
+    def say(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def stored(self, data, kind="cpu"):
+        """A window as the store leaves it; returns its path below the store."""
+        start = datetime.datetime.fromtimestamp(self.next, datetime.timezone.utc)
+        self.next += 60
+        path = f"{kind}/{start:%Y-%m-%d}/{start:%Y%m%dT%H%M%SZ}-box.pb.zst"
+        full = os.path.join(self.store, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full + ".new", "wb") as f:
+            f.write(data)
+        os.rename(full + ".new", full)
+        return path
+
+    def put(self, data, kind="cpu"):
+        path = self.stored(data, kind)
+        self.say("put " + path)
+        return path
+
+    def status(self):
+        self.say("status")
+        return {u["name"]: u for u in json.loads(self.process.stdout.readline())}
+
+    def wait(self, condition, what, seconds=60):
+        end = time.time() + seconds
+        while time.time() < end:
+            status = self.status()
+            if condition(status):
+                return status
+            time.sleep(0.05)
+        self.log.seek(0)
+        print(self.log.read().decode()[-2000:])
+        expect(False, f"{what}: {json.dumps(status)}")
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def close(self):
+        self.process.stdin.close()
+        expect(self.process.wait(timeout=30) == 0, "the driver failed")
+
+
+def small(number):
+    """A window that says its number, in its period: receivers see which came, and in which order."""
+    return window(3, seed=number, start_s=1_700_000_000 + number * 60)
+
+
+def numbers(server):
+    return [(r.resource_profiles[0].scope_profiles[0].profiles[0].time_unix_nano // 10**9 - 1_700_000_000) // 60
+            for r in server.otlp()]
+
+
+FAST = {"RetryInitial": "20ms", "RetryMax": "200ms", "Timeout": "2s"}
+
+
+def order_and_restart(directory):
+    server = Http()
+    url, port = server.url, server.server.server_address[1]
+    server.close()  # nobody listens
+    other = Http()
+    d = Daemon(directory, {"down": {"Url": url, **FAST}, "up": {"Url": other.url, **FAST}})
+    for i in range(20):
+        d.put(small(i))
+    d.wait(lambda s: s["up"]["sent"] == 20 and s["down"]["retried"] >= 3, "one destination down")
+    expect(numbers(other) == list(range(20)), f"the other one: {numbers(other)}")
+    s = d.status()["down"]
+    expect(s["waiting"] == 20 and s["spool_bytes"] > 0 and "onnect" in s["last_error"], str(s))
+    d.kill()
+    d.start()
+    s = d.wait(lambda s: s["down"]["waiting"] == 20, "after kill -9")
+    expect(s["up"]["waiting"] == 0, "sent windows came back")
+    # Back on the same port.
+    server = Http.__new__(Http)
+    import http.server as h
+    h.HTTPServer.allow_reuse_address = True
+    original = h.ThreadingHTTPServer.__init__
+
+    def bind(self, address, handler):
+        original(self, ("127.0.0.1", port), handler)
+
+    h.ThreadingHTTPServer.__init__ = bind
+    Http.__init__(server)
+    h.ThreadingHTTPServer.__init__ = original
+    d.wait(lambda s: s["down"]["waiting"] == 0, "the destination is back")
+    expect(numbers(server) == list(range(20)), f"order: {numbers(server)}")
+    expect(len(other.requests) == 20, "the other destination got windows twice")
+    s = d.wait(lambda s: s["down"]["pid"] == 0 and s["up"]["pid"] == 0, "no process without work")
+    d.close()
+    server.close()
+    other.close()
+    print("order kept over an outage and kill -9; the other destination never waited; no process when idle")
+
+
+def limits(directory):
+    server = Http([(503, {}, b"")])
+    data = [window(400, seed=i) for i in range(12)]
+    limit = max(len(x) for x in data) * 5
+    d = Daemon(directory, {"small": {"Url": server.url, "SpoolBytes": str(limit), **FAST}})
+    for x in data:
+        d.put(x)
+    s = d.wait(lambda s: s["small"]["dropped"] > 0, "the spool's limit")["small"]
+    expect(s["spool_bytes"] <= limit, f"{s['spool_bytes']} bytes in the spool")
+    expect(s["waiting"] + s["dropped"] == 12, str(s))
+    d.set({"small": {"Url": server.url, "MaxAge": "1s", **FAST}})
+    time.sleep(1.2)
+    d.say("reload")
+    s = d.wait(lambda s: s["small"]["waiting"] == 0, "MaxAge")["small"]
+    expect(s["expired"] > 0, str(s))
+    d.close()
+    server.close()
+    print(f"limits: the oldest {s['dropped']} of 12 dropped and counted, {s['expired']} older than MaxAge left out")
+
+
+def stored_but_not_queued(directory):
+    server = Http()
+    d = Daemon(directory, {"a": {"Url": server.url, **FAST}})
+    d.stored(small(0))  # before the first window of this destination: not its business
+    d.put(small(1))
+    d.wait(lambda s: s["a"]["sent"] == 1, "the first")
+    d.kill()
+    time.sleep(0.02)
+    d.stored(small(2))  # emberd was killed between store and spool
+    d.stored(small(3), "offcpu")
+    d.start()
+    d.wait(lambda s: len(server.requests) >= 3 and s["a"]["waiting"] == 0, "taken up at the start")
+    expect(sorted(numbers(server)) == [1, 2, 3], f"{numbers(server)}")
+    d.close()
+    d.start()
+    time.sleep(0.5)
+    expect(len(server.requests) == 3, "sent again at a restart")
+    d.close()
+    server.close()
+    print("a window stored but not queued before kill -9 is queued at the next start, once")
+
+
+def moods(rng):
+    """What a bad destination does with one request; whether it has taken it."""
+
+    def reset(handler):
+        handler.connection.close()
+
+    def slow(handler):
+        time.sleep(0.2)
+        handler.send_response(200)
+        handler.send_header("content-length", "0")
+        handler.end_headers()
+
+    def cut(handler):  # the status came, the body breaks off: taken
+        handler.send_response(200)
+        handler.send_header("content-length", "100")
+        handler.end_headers()
+        handler.wfile.write(b"x")
+        handler.close_connection = True
+
+    taken, not_taken = [(200, {}, b""), (200, {}, b"\x0a\x00"), (200, {}, b"\x0a\x06\x08\x01\x12\x02no"), cut, slow], [
+        (429, {"Retry-After": "0"}, b""), (503, {}, b""), (502, {}, b""), (504, {}, b""), reset]
+    return [rng.choice(taken if rng.random() < 0.7 else not_taken) for _ in range(4000)], taken
+
+
+def day(directory):
+    """1,440 windows, a destination that fails three times in ten in every way, kill -9 of both programs at random."""
+    rng = random.Random(7)
+    answers, taken = moods(rng)
+    accepted, script = [], iter(answers)
+    server = Http()
+
+    def answer(handler):
+        this = next(script, taken[0])
+        if this in taken:
+            accepted.append(len(server.requests) - 1)
+        if callable(this):
+            this(handler)
+            return
+        status, headers, body = this
+        handler.send_response(status)
+        for k, v in headers.items():
+            handler.send_header(k, v)
+        handler.send_header("content-length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    server.answers = [answer]
+    d = Daemon(directory, {"day": {"Url": server.url, "RetryInitial": "10ms", "RetryMax": "40ms", "Timeout": "2s"}})
+    kills = 0
+    count = int(os.environ.get("EMBER_DAY_WINDOWS", "1440"))
+    template = [small(i) for i in range(count)]
+    for i, data in enumerate(template):
+        d.put(data)
+        if i % 97 == 96:
+            if rng.random() < 0.5:
+                pid = d.status()["day"]["pid"]
+                if pid:
+                    os.kill(pid, signal.SIGKILL)
+            else:
+                d.kill()
+                d.start()
+            kills += 1
+    d.wait(lambda s: s["day"]["waiting"] == 0, "the day is over", 300)
+    s = d.status()["day"]
+    d.close()
+    server.close()
+    got = numbers(server)
+    sequence = [got[i] for i in accepted]
+    expect(set(sequence) == set(range(count)), f"lost: {sorted(set(range(count)) - set(sequence))[:10]}")
+    twice = len(sequence) - count
+    expect(twice <= kills, f"{twice} windows twice, {kills} kills")
+    first = list(dict.fromkeys(sequence))
+    expect(first == sorted(first), "out of order")
+    print(f"a day: {count} windows, {len(got)} requests, {s['retried']} retries, {kills} kills -9: none lost, in order, "
+          f"{twice} twice (each by a kill between the answer and its note); ember-export {s['cpu_ns'] / 1e9:.1f} s CPU")
+
+
+def day_of_outage(directory):
+    """Nobody listens all day: the cost of trying must not grow with what waits."""
+    server = Http()
+    url = server.url
+    server.close()
+    d = Daemon(directory, {"down": {"Url": url, "RetryInitial": "100ms", "RetryMax": "100ms"}})
+    cpu, tries = [], []
+    for part in range(3):
+        for i in range(150):
+            d.put(small(part * 150 + i))
+        before = d.status()["down"]
+        time.sleep(2)
+        after = d.status()["down"]
+        cpu.append(after["cpu_ns"] - before["cpu_ns"])
+        tries.append(max(1, after["retried"] - before["retried"]))
+    each = [c / t / 1e6 for c, t in zip(cpu, tries)]
+    expect(each[2] < each[0] * 2 + 5, f"CPU a try grows with the spool: {each}")
+    expect(d.status()["down"]["waiting"] == 450, "windows went missing")
+    d.close()
+    print(f"an outage: {each[0]:.1f} ms CPU a try with 150 windows waiting, {each[2]:.1f} ms with 450")
+
+
+def directory_protocol(directory):
+    out = os.path.join(directory, "out")
+    os.makedirs(out)
+    stranger = os.path.join(out, "mine.pb.gz")
+    open(stranger, "wb").close()
+    os.utime(stranger, (1, 1))
+    d = Daemon(directory, {"files": {"Protocol": "pprof-dir", "Url": out, "Retention": "2s", **FAST}})
+    for i in range(20):
+        d.put(small(i))
+    d.wait(lambda s: s["files"]["sent"] == 20, "files")
+    expect(len([f for f in os.listdir(out) if f.startswith("cpu-") and f.endswith(".pb.gz")]) == 20, str(os.listdir(out)))
+    expect(not [f for f in os.listdir(out) if f.startswith(".tmp")], "a temporary file stayed")
+    time.sleep(2.2)
+    for i in range(17):
+        d.put(small(20 + i))
+    d.wait(lambda s: s["files"]["sent"] == 37, "more files")
+    left = [f for f in os.listdir(out) if f.startswith("cpu-")]
+    expect(len(left) == 17, f"retention: {len(left)} files")
+    expect(os.path.exists(stranger), "a stranger's file was removed")
+    d.close()
+    print("pprof-dir: named when whole, old ones removed, strangers' files left alone")
+
+
+def main():
+    start = time.time()
+    for check in (order_and_restart, limits, stored_but_not_queued, directory_protocol, day_of_outage, day):
+        with tempfile.TemporaryDirectory() as directory:
+            check(directory)
+    print(f"export spool: all held, {time.time() - start:.1f} s")
+
+
+main()
