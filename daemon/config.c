@@ -12,298 +12,53 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/units.h"
+#include "daemon/config_values.h"
 #include "profile/service_name.h"
 
 #define LINE_BYTES_MAX 190 /* inih takes 200 with its ends */
-
-struct config_key;
-typedef int (*config_parser)(const struct config_key *key, const char *value, void *field);
-
-/* One key. The default is text, parsed by the same parser, so it cannot say something else than the file would. */
-struct config_key {
-	const char *section, *key;
-	config_parser parse;
-	size_t offset;        /* of the field in struct config */
-	const char *fallback; /* the default */
-	const char *wants;    /* ends "wants ...": what a good value is */
-	uint64_t min, max;    /* of numbers, sizes and times */
-	bool is_repeatable;   /* lists: further lines add; else the last line stands alone */
-};
-
-static int parse_number(const struct config_key *key, const char *value, void *field)
-{
-	unsigned long long n;
-	char *end;
-
-	if (!isdigit((unsigned char)value[0]))
-		return -EINVAL;
-	errno = 0;
-	n = strtoull(value, &end, 10);
-	if (*end || errno || n < key->min || n > key->max)
-		return -EINVAL;
-	*(uint64_t *)field = n;
-	return 0;
-}
-
-static int parse_time(const struct config_key *key, const char *value, void *field)
-{
-	uint64_t ns;
-
-	if (units_parse_time(value, &ns) < 0 || ns < key->min || ns > key->max)
-		return -EINVAL;
-	*(uint64_t *)field = ns;
-	return 0;
-}
-
-static int parse_size(const struct config_key *key, const char *value, void *field)
-{
-	uint64_t bytes;
-
-	if (units_parse_size(value, &bytes) < 0 || bytes < key->min || bytes > key->max)
-		return -EINVAL;
-	*(uint64_t *)field = bytes;
-	return 0;
-}
-
-static int parse_bool(const struct config_key *key, const char *value, void *field)
-{
-	int b;
-
-	(void)key;
-	if (units_parse_bool(value, &b) < 0)
-		return -EINVAL;
-	*(bool *)field = b;
-	return 0;
-}
-
-static int parse_path(const struct config_key *key, const char *value, void *field)
-{
-	char **to = field, *copy;
-
-	(void)key;
-	if (value[0] != '/')
-		return -EINVAL;
-	copy = strdup(value);
-	if (!copy)
-		return -ENOMEM;
-	free(*to);
-	*to = copy;
-	return 0;
-}
-
-static int parse_percent(const struct config_key *key, const char *value, void *field)
-{
-	double fraction;
-
-	(void)key;
-	if (units_parse_percent(value, &fraction) < 0 || fraction > 0.9)
-		return -EINVAL;
-	*(double *)field = fraction;
-	return 0;
-}
-
-static void list_done(struct config_list *l)
-{
-	for (size_t i = 0; i < l->n; i++)
-		free(l->items[i]);
-	free(l->items);
-	*l = (struct config_list){ 0 };
-}
-
-static int list_add(struct config_list *l, const char *item, size_t size)
-{
-	char **items, *copy;
-
-	if (l->n >= CONFIG_LIST_MAX)
-		return -E2BIG;
-	items = reallocarray(l->items, l->n + 1, sizeof(*items));
-	if (!items)
-		return -ENOMEM;
-	l->items = items;
-	copy = strndup(item, size);
-	if (!copy)
-		return -ENOMEM;
-	l->items[l->n++] = copy;
-	return 0;
-}
-
-/* What a list's items must look like; the key's "wants" says it in words. */
-static bool item_is_name(const char *s, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!isalnum((unsigned char)s[i]) && s[i] != '_' && s[i] != '-')
-			return false;
-	return n > 0;
-}
-
-static bool item_is_pid(const char *s, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!isdigit((unsigned char)s[i]))
-			return false;
-	return n > 0 && n <= 7 && s[0] != '0';
-}
-
-static bool item_is_path(const char *s, size_t n)
-{
-	return n > 0 && s[0] == '/';
-}
-
-static bool item_is_any(const char *s, size_t n)
-{
-	(void)s;
-	return n > 0;
-}
-
-/* An empty value empties the list, as systemd has it. */
-static int parse_words(
-        const struct config_key *key, const char *value, struct config_list *l, bool (*is_good)(const char *, size_t))
-{
-	int r;
-
-	if (!key->is_repeatable || !*value)
-		list_done(l);
-	for (const char *p = value + strspn(value, " \t"); *p; p += strspn(p, " \t")) {
-		size_t n = strcspn(p, " \t");
-
-		if (!is_good(p, n))
-			return -EINVAL;
-		r = list_add(l, p, n);
-		if (r < 0)
-			return r;
-		p += n;
-	}
-	return 0;
-}
-
-static int parse_names(const struct config_key *key, const char *value, void *field)
-{
-	return parse_words(key, value, field, item_is_name);
-}
-
-static int parse_pids(const struct config_key *key, const char *value, void *field)
-{
-	return parse_words(key, value, field, item_is_pid);
-}
-
-static int parse_paths(const struct config_key *key, const char *value, void *field)
-{
-	return parse_words(key, value, field, item_is_path);
-}
-
-static int parse_globs(const struct config_key *key, const char *value, void *field)
-{
-	return parse_words(key, value, field, item_is_any);
-}
-
-/* A command name may hold blanks ("Web Content"), so the value is one item. */
-static int parse_item(const struct config_key *key, const char *value, void *field)
-{
-	struct config_list *l = field;
-
-	if (!key->is_repeatable || !*value)
-		list_done(l);
-	return *value ? list_add(l, value, strlen(value)) : 0;
-}
-
-/* ---- [Upload] and [Labels] --------------------------------------------------------------------------------------- */
-
-static int parse_text(const struct config_key *key, const char *value, void *field)
-{
-	char **to = field, *copy = NULL;
-
-	(void)key;
-	if (*value && !(copy = strdup(value)))
-		return -ENOMEM;
-	free(*to);
-	*to = copy;
-	return 0;
-}
-
-static int parse_file_path(const struct config_key *key, const char *value, void *field)
-{
-	return *value && *value != '/' ? -EINVAL : parse_text(key, value, field);
-}
-
-/* The value is one of the words in the key's "wants", which stand between blanks or commas. */
-static int parse_choice(const struct config_key *key, const char *value, void *field)
-{
-	size_t n = strlen(value);
-
-	for (const char *p = key->wants; n && (p = strstr(p, value)); p += n)
-		if ((p == key->wants || p[-1] == ' ') && (!p[n] || p[n] == ',' || p[n] == ' ') && !strpbrk(value, " ,"))
-			return parse_text(key, value, field);
-	return -EINVAL;
-}
-
-static int parse_url(const struct config_key *key, const char *value, void *field)
-{
-	if (strncmp(value, "http://", 7) != 0 && strncmp(value, "https://", 8) != 0 && *value != '/' && *value)
-		return -EINVAL;
-	return strpbrk(value, " \t\"<>\\") || strchr(value, '@') ? -EINVAL : parse_text(key, value, field);
-}
-
-static int parse_service_rule(const struct config_key *key, const char *value, void *field)
-{
-	_cleanup_(service_rules_freep) struct service_rules *rules = NULL;
-	int r;
-
-	if (*value) {
-		r = service_rules_new(&value, 1, &rules, NULL);
-		if (r < 0)
-			return r;
-	}
-	return parse_item(key, value, field);
-}
-
-static int parse_header(const struct config_key *key, const char *value, void *field)
-{
-	size_t n = strcspn(value, ":");
-
-	return *value && (n == 0 || value[n] != ':' || strcspn(value, " \t") < n) ? -EINVAL
-	                                                                          : parse_item(key, value, field);
-}
 
 #define FIELD(name) offsetof(struct config, name)
 #define WANTS_BOOL "yes or no"
 #define WANTS_PATH "an absolute path"
 
 static const struct config_key keys[] = {
-	{ "Profile", "Sources", parse_names, FIELD(sources), "cpu",
+	{ "Profile", "Sources", config_parse_names, FIELD(sources), "cpu",
 	        "names from `emberctl features`, with blanks between" },
-	{ "Profile", "FrequencyHz", parse_number, FIELD(frequency_hz), "100", "a whole number from 1 to 10000", 1,
-	        10000 },
-	{ "Profile", "Interval", parse_time, FIELD(interval_ns), "60s", "a time from 1s to 1h", NS_PER_SEC,
+	{ "Profile", "FrequencyHz", config_parse_number, FIELD(frequency_hz), "100", "a whole number from 1 to 10000",
+	        1, 10000 },
+	{ "Profile", "Interval", config_parse_time, FIELD(interval_ns), "60s", "a time from 1s to 1h", NS_PER_SEC,
 	        3600 * NS_PER_SEC },
-	{ "Profile", "MaxProfileSize", parse_size, FIELD(max_profile_bytes), "50M", "a size from 1M to 512M", 1ull << 20,
-	        512ull << 20 },
-	{ "Profile", "OnDemand", parse_bool, FIELD(on_demand), "yes", WANTS_BOOL },
-	{ "Profile", "KernelStacks", parse_bool, FIELD(kernel_stacks), "yes", WANTS_BOOL },
+	{ "Profile", "MaxProfileSize", config_parse_size, FIELD(max_profile_bytes), "50M", "a size from 1M to 512M",
+	        1ull << 20, 512ull << 20 },
+	{ "Profile", "OnDemand", config_parse_bool, FIELD(on_demand), "yes", WANTS_BOOL },
+	{ "Profile", "KernelStacks", config_parse_bool, FIELD(kernel_stacks), "yes", WANTS_BOOL },
 
-	{ "Target", "Pid", parse_pids, FIELD(pids), "", "process IDs with blanks between", .is_repeatable = true },
-	{ "Target", "Cgroup", parse_paths, FIELD(cgroups), "",
+	{ "Target", "Pid", config_parse_pids, FIELD(pids), "", "process IDs with blanks between",
+	        .is_repeatable = true },
+	{ "Target", "Cgroup", config_parse_paths, FIELD(cgroups), "",
 	        "cgroup paths as in /proc/PID/cgroup (\"/system.slice\"), with blanks between", .is_repeatable = true },
-	{ "Target", "Unit", parse_globs, FIELD(units), "", "systemd units (\"nginx.service\"), with blanks between",
-	        .is_repeatable = true },
-	{ "Target", "Comm", parse_item, FIELD(comms), "", "one command name or glob", .is_repeatable = true },
-	{ "Target", "Exe", parse_paths, FIELD(exes), "", "absolute paths of executables, with blanks between",
+	{ "Target", "Unit", config_parse_globs, FIELD(units), "",
+	        "systemd units (\"nginx.service\"), with blanks between", .is_repeatable = true },
+	{ "Target", "Comm", config_parse_item, FIELD(comms), "", "one command name or glob", .is_repeatable = true },
+	{ "Target", "Exe", config_parse_paths, FIELD(exes), "", "absolute paths of executables, with blanks between",
 	        .is_repeatable = true },
 
-	{ "Labels", "ServiceName", parse_service_rule, FIELD(service_names), "",
+	{ "Labels", "ServiceName", config_parse_service_rule, FIELD(service_names), "",
 	        "unit, container, comm, exe, label:NAME or env:NAME, then perhaps a glob and a name",
 	        .is_repeatable = true },
 
-	{ "Store", "Path", parse_path, FIELD(store_path), "/var/lib/emberd", WANTS_PATH },
-	{ "Store", "RetentionDays", parse_number, FIELD(retention_days), "14",
+	{ "Store", "Path", config_parse_path, FIELD(store_path), "/var/lib/emberd", WANTS_PATH },
+	{ "Store", "RetentionDays", config_parse_number, FIELD(retention_days), "14",
 	        "a whole number of days up to 3650, 0 for no limit", 0, 3650 },
-	{ "Store", "MaxBytes", parse_size, FIELD(store_bytes), "2G", "a size up to 1024T, 0 for no limit", 0,
+	{ "Store", "MaxBytes", config_parse_size, FIELD(store_bytes), "2G", "a size up to 1024T, 0 for no limit", 0,
 	        1ull << 50 },
-	{ "Store", "MinFreeDisk", parse_percent, FIELD(min_free_disk), "5%", "a share of the disk up to 90%, such as 5%" },
+	{ "Store", "MinFreeDisk", config_parse_percent, FIELD(min_free_disk), "5%",
+	        "a share of the disk up to 90%, such as 5%" },
 
-	{ "Symbols", "Inlines", parse_bool, FIELD(inlines), "yes", WANTS_BOOL },
-	{ "Symbols", "DebugDirectories", parse_paths, FIELD(debug_directories), "/usr/lib/debug",
+	{ "Symbols", "Inlines", config_parse_bool, FIELD(inlines), "yes", WANTS_BOOL },
+	{ "Symbols", "DebugDirectories", config_parse_paths, FIELD(debug_directories), "/usr/lib/debug",
 	        "absolute paths with blanks between" },
-	{ "Symbols", "CacheBytes", parse_size, FIELD(cache_bytes), "256M", "a size from 1M to 1T", 1ull << 20,
+	{ "Symbols", "CacheBytes", config_parse_size, FIELD(cache_bytes), "256M", "a size from 1M to 1T", 1ull << 20,
 	        1ull << 40 },
 };
 
@@ -312,52 +67,55 @@ static const struct config_key keys[] = {
 
 /* Of every [Upload NAME]. No default may be longer than the line that shows it. */
 static const struct config_key upload_keys[] = {
-	{ "Upload", "Protocol", parse_choice, UPLOAD(protocol), "otlp-http",
+	{ "Upload", "Protocol", config_parse_choice, UPLOAD(protocol), "otlp-http",
 	        "otlp-http, otlp-grpc, pyroscope, pyroscope-ingest or pprof-dir" },
-	{ "Upload", "Url", parse_url, UPLOAD(url), "",
+	{ "Upload", "Url", config_parse_url, UPLOAD(url), "",
 	        "http://HOST:PORT or https://HOST:PORT, for pprof-dir an absolute path" },
-	{ "Upload", "Compression", parse_choice, UPLOAD(compression), "gzip", "zstd, gzip or none" },
-	{ "Upload", "Encoding", parse_choice, UPLOAD(encoding), "protobuf", "protobuf or json" },
-	{ "Upload", "TokenFile", parse_file_path, UPLOAD(token_file), "", WANTS_FILE },
-	{ "Upload", "CaFile", parse_file_path, UPLOAD(ca_file), "", WANTS_FILE },
-	{ "Upload", "CertFile", parse_file_path, UPLOAD(cert_file), "", WANTS_FILE },
-	{ "Upload", "KeyFile", parse_file_path, UPLOAD(key_file), "", WANTS_FILE },
-	{ "Upload", "TenantId", parse_text, UPLOAD(tenant_id), "", "a text" },
-	{ "Upload", "Proxy", parse_url, UPLOAD(proxy), "", "http://HOST:PORT" },
-	{ "Upload", "Header", parse_header, UPLOAD(headers), "", "Name: value", .is_repeatable = true },
-	{ "Upload", "Attributes", parse_names, UPLOAD(attributes), "", "names of labels, with blanks between" },
-	{ "Upload", "Processes", parse_bool, UPLOAD(processes), "no", WANTS_BOOL },
-	{ "Upload", "Timestamps", parse_bool, UPLOAD(timestamps), "no", WANTS_BOOL },
-	{ "Upload", "OriginalPayload", parse_bool, UPLOAD(payload), "no", WANTS_BOOL },
-	{ "Upload", "Timeout", parse_time, UPLOAD(timeout_ns), "10s", "a time from 100ms to 10min", NS_PER_SEC / 10,
-	        600 * NS_PER_SEC },
-	{ "Upload", "SpoolBytes", parse_size, UPLOAD(spool_bytes), "256M", "a size from 64K to 1T", 64 << 10,
+	{ "Upload", "Compression", config_parse_choice, UPLOAD(compression), "gzip", "zstd, gzip or none" },
+	{ "Upload", "Encoding", config_parse_choice, UPLOAD(encoding), "protobuf", "protobuf or json" },
+	{ "Upload", "TokenFile", config_parse_file_path, UPLOAD(token_file), "", WANTS_FILE },
+	{ "Upload", "CaFile", config_parse_file_path, UPLOAD(ca_file), "", WANTS_FILE },
+	{ "Upload", "CertFile", config_parse_file_path, UPLOAD(cert_file), "", WANTS_FILE },
+	{ "Upload", "KeyFile", config_parse_file_path, UPLOAD(key_file), "", WANTS_FILE },
+	{ "Upload", "TenantId", config_parse_text, UPLOAD(tenant_id), "", "a text" },
+	{ "Upload", "Proxy", config_parse_url, UPLOAD(proxy), "", "http://HOST:PORT" },
+	{ "Upload", "Header", config_parse_header, UPLOAD(headers), "", "Name: value", .is_repeatable = true },
+	{ "Upload", "Attributes", config_parse_names, UPLOAD(attributes), "", "names of labels, with blanks between" },
+	{ "Upload", "Processes", config_parse_bool, UPLOAD(processes), "no", WANTS_BOOL },
+	{ "Upload", "Timestamps", config_parse_bool, UPLOAD(timestamps), "no", WANTS_BOOL },
+	{ "Upload", "OriginalPayload", config_parse_bool, UPLOAD(payload), "no", WANTS_BOOL },
+	{ "Upload", "Timeout", config_parse_time, UPLOAD(timeout_ns), "10s", "a time from 100ms to 10min",
+	        NS_PER_SEC / 10, 600 * NS_PER_SEC },
+	{ "Upload", "SpoolBytes", config_parse_size, UPLOAD(spool_bytes), "256M", "a size from 64K to 1T", 64 << 10,
 	        1ull << 40 },
-	{ "Upload", "MaxAge", parse_time, UPLOAD(max_age_ns), "7d", "a time from 1s to 365d", NS_PER_SEC,
+	{ "Upload", "MaxAge", config_parse_time, UPLOAD(max_age_ns), "7d", "a time from 1s to 365d", NS_PER_SEC,
 	        365 * 86400 * NS_PER_SEC },
-	{ "Upload", "RetryInitial", parse_time, UPLOAD(retry_initial_ns), "1s", "a time from 10ms to 1h",
+	{ "Upload", "RetryInitial", config_parse_time, UPLOAD(retry_initial_ns), "1s", "a time from 10ms to 1h",
 	        NS_PER_SEC / 100, 3600 * NS_PER_SEC },
-	{ "Upload", "RetryMax", parse_time, UPLOAD(retry_max_ns), "5min", "a time from 10ms to 1h", NS_PER_SEC / 100,
-	        3600 * NS_PER_SEC },
-	{ "Upload", "RequestSamples", parse_number, UPLOAD(samples_max), "0", "a whole number up to 1000000", 0,
+	{ "Upload", "RetryMax", config_parse_time, UPLOAD(retry_max_ns), "5min", "a time from 10ms to 1h",
+	        NS_PER_SEC / 100, 3600 * NS_PER_SEC },
+	{ "Upload", "RequestSamples", config_parse_number, UPLOAD(samples_max), "0", "a whole number up to 1000000", 0,
 	        1000000 },
-	{ "Upload", "RequestBytes", parse_size, UPLOAD(request_bytes), "0", "a size up to 64M", 0, 64 << 20 },
-	{ "Upload", "Retention", parse_time, UPLOAD(retention_ns), "14d", "a time from 1s to 3650d", NS_PER_SEC,
+	{ "Upload", "RequestBytes", config_parse_size, UPLOAD(request_bytes), "0", "a size up to 64M", 0, 64 << 20 },
+	{ "Upload", "Retention", config_parse_time, UPLOAD(retention_ns), "14d", "a time from 1s to 3650d", NS_PER_SEC,
 	        3650 * 86400 * NS_PER_SEC },
-	{ "Upload", "MaxBytes", parse_size, UPLOAD(max_bytes), "1G", "a size from 1M to 1P", 1 << 20, 1ull << 50 },
+	{ "Upload", "MaxBytes", config_parse_size, UPLOAD(max_bytes), "1G", "a size from 1M to 1P", 1 << 20,
+	        1ull << 50 },
 };
 
 static bool key_is_text(const struct config_key *key)
 {
-	return key->parse == parse_path || key->parse == parse_text || key->parse == parse_file_path ||
-	       key->parse == parse_choice || key->parse == parse_url;
+	return key->parse == config_parse_path || key->parse == config_parse_text ||
+	       key->parse == config_parse_file_path || key->parse == config_parse_choice ||
+	       key->parse == config_parse_url;
 }
 
 static bool key_is_list(const struct config_key *key)
 {
-	return key->parse == parse_names || key->parse == parse_pids || key->parse == parse_paths ||
-	       key->parse == parse_globs || key->parse == parse_item || key->parse == parse_service_rule ||
-	       key->parse == parse_header;
+	return key->parse == config_parse_names || key->parse == config_parse_pids ||
+	       key->parse == config_parse_paths || key->parse == config_parse_globs ||
+	       key->parse == config_parse_item || key->parse == config_parse_service_rule ||
+	       key->parse == config_parse_header;
 }
 
 static void keys_done(const struct config_key *table, size_t n, void *object)
@@ -369,7 +127,7 @@ static void keys_done(const struct config_key *table, size_t n, void *object)
 			free(*(char **)field);
 			*(char **)field = NULL;
 		} else if (key_is_list(&table[i])) {
-			list_done(field);
+			config_list_done(field);
 		}
 	}
 }
@@ -402,7 +160,7 @@ static int find_upload(struct config *c, const char *section, struct config_uplo
 
 	if (strncmp(section, "Upload", 6) != 0 || (section[6] && section[6] != ' '))
 		return -ENOENT;
-	if (!item_is_name(name, strlen(name)))
+	if (!config_is_name(name, strlen(name)))
 		return -EINVAL;
 	for (size_t i = 0; i < c->n_uploads; i++)
 		if (strcmp(c->uploads[i]->name, name) == 0) {
@@ -516,7 +274,7 @@ static int take_label(struct reading *in, const char *name, const char *value)
 	_cleanup_free_ char *pair = NULL;
 	int r;
 
-	if (!item_is_name(name, strlen(name)) || !*value) {
+	if (!config_is_name(name, strlen(name)) || !*value) {
 		fail(in, -EINVAL, "[Labels] %s=%s: wants a name of letters, digits and _, and a value", name, value);
 		return 0;
 	}
@@ -525,7 +283,7 @@ static int take_label(struct reading *in, const char *name, const char *value)
 		in->r = -ENOMEM;
 		return 0;
 	}
-	r = list_add(&in->config->labels, pair, strlen(pair));
+	r = config_list_add(&in->config->labels, pair, strlen(pair));
 	if (r < 0)
 		fail(in, r, "[Labels]: more than %d labels", CONFIG_LIST_MAX);
 	return r >= 0;
@@ -749,7 +507,7 @@ struct config *config_free(struct config *c)
 	if (!c)
 		return NULL;
 	keys_done(keys, ARRAY_SIZE(keys), c);
-	list_done(&c->labels);
+	config_list_done(&c->labels);
 	for (size_t i = 0; i < c->n_uploads; i++)
 		upload_free(c->uploads[i]);
 	free(c);

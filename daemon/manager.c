@@ -21,12 +21,7 @@
 #define SYMBOLIZER_IDLE_NS (5 * NS_PER_SEC)
 #define SYMBOLIZER_TIMEOUT_NS (30 * NS_PER_SEC)
 #define SYMBOLIZER_MEMORY_MAX (1ull << 30)
-#define WINDOW_TIMEOUT_NS (30 * NS_PER_SEC)
 #define STOP_TIMEOUT_NS (3 * NS_PER_SEC)
-/* A window that would be shorter joins the next one. */
-#define WINDOW_SHORTEST_PART 4
-
-#define NEEDS "run it as root, or with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_SYSLOG"
 
 const char *manager_store_path(const struct manager *m)
 {
@@ -69,8 +64,6 @@ void manager_gather_closed(struct manager *m, struct gather *g)
 	gather_free(g);
 }
 
-/* ---- windows ----------------------------------------------------------------------------------------------------- */
-
 bool manager_is_busy(const struct manager *m)
 {
 	return !LIST_EMPTY(&m->pending);
@@ -81,220 +74,6 @@ void manager_went_idle(struct manager *m)
 	(void)malloc_trim(0);
 	if (m->is_stopping && LIST_EMPTY(&m->pending) && record_count(m) == 0)
 		(void)sd_event_exit(m->event, 0);
-}
-
-static void write_window(struct manager *m, const struct source *source, struct profile *p)
-{
-	struct store_put_result put;
-	int r = store_put(m->store, source->name, NULL, p, &put);
-
-	if (r < 0) {
-		m->stats.windows_failed++;
-		/* A full disk fails every minute: say it when it begins. */
-		if (m->stats.last_error != r)
-			(void)log_err(r, "cannot write a window of %s below %s", source->name, manager_store_path(m));
-		m->stats.last_error = r;
-		storekeeper_hurry(m->storekeeper);
-		return;
-	}
-	if (!put.is_indexed)
-		storekeeper_hurry(m->storekeeper);
-	if (m->stats.last_error < 0)
-		log_notice("windows are written again");
-	m->stats.last_error = 0;
-	m->stats.windows_written++;
-	m->stats.bytes_written += put.bytes;
-	m->stats.last_window_ns = (uint64_t)profile_header(p)->time_ns;
-	log_debug("wrote %s: %u samples, %llu bytes", put.path, profile_n_samples(p), (unsigned long long)put.bytes);
-	uploads_put(m->uploads, put.path);
-}
-
-static void on_profile(void *userdata, int result, struct profile *profile)
-{
-	struct pending *n = userdata;
-	struct manager *m = n->manager;
-	_cleanup_(profile_freep) struct profile *p = profile;
-
-	LIST_REMOVE(n, next);
-	if (result < 0) {
-		m->stats.windows_failed++;
-		(void)log_err(result, "cannot build a window of %s", n->source->name);
-	} else {
-		write_window(m, n->source, p);
-	}
-	free(n);
-	p = profile_free(p);
-	symbols_prune(m->symbols);
-	manager_went_idle(m);
-}
-
-static void cut_window(struct manager *m, struct gather *g, uint64_t timeout_ns)
-{
-	struct pending *n = calloc(1, sizeof(*n));
-	int r;
-
-	if (!n) {
-		(void)log_err(-ENOMEM, "cannot end a window");
-		return;
-	}
-	*n = (struct pending){ .manager = m, .source = gather_source(g) };
-	LIST_INSERT_HEAD(&m->pending, n, next);
-	r = gather_cut(g, timeout_ns, on_profile, n, &n->assembly);
-	if (r >= 0)
-		return;
-	LIST_REMOVE(n, next);
-	free(n);
-	if (r == -ENODATA)
-		m->stats.windows_empty++;
-	else {
-		m->stats.windows_failed++;
-		(void)log_err(r, "cannot end a window");
-	}
-}
-
-static void cut_all(struct manager *m, uint64_t timeout_ns)
-{
-	struct continuous *k;
-
-	LIST_FOREACH (k, &m->continuous, next)
-		cut_window(m, k->gather, timeout_ns);
-	if (m->cgroups)
-		cgroups_trim(m->cgroups);
-}
-
-void manager_flush(struct manager *m)
-{
-	cut_all(m, MIN(WINDOW_TIMEOUT_NS, m->config->interval_ns / 4 * 3));
-}
-
-/* Wall time until the window ends: at the next whole interval of the clock. */
-static uint64_t window_left_ns(const struct manager *m)
-{
-	uint64_t interval = m->config->interval_ns, left = interval - clock_now_ns(CLOCK_REALTIME) % interval;
-
-	return left < interval / WINDOW_SHORTEST_PART ? left + interval : left;
-}
-
-static int arm_window_timer(struct manager *m)
-{
-	/* Not relative: the loop's time is from before the work of this turn. */
-	int r = sd_event_source_set_time(m->window_timer, (clock_now_ns(CLOCK_MONOTONIC) + window_left_ns(m)) / 1000);
-
-	return r < 0 ? r : sd_event_source_set_enabled(m->window_timer, SD_EVENT_ONESHOT);
-}
-
-static int start_continuous(struct manager *m);
-
-/* Units that came up, executables that were replaced: the rules are looked at anew with each window. */
-static void follow_targets(struct manager *m)
-{
-	const struct config *c = m->config;
-	const struct target_spec spec = { c->pids, c->cgroups, c->units, c->comms, c->exes };
-	_cleanup_(target_set_freep) struct target_set *now = NULL;
-	_cleanup_free_ char *error = NULL;
-
-	if (target_spec_is_empty(&spec) || target_set_new(&spec, m->cgroups, true, &now, &error) < 0)
-		return;
-	if (!target_set_equal(now, m->targets))
-		(void)start_continuous(m);
-}
-
-static int on_window_timer(sd_event_source *s, uint64_t usec, void *userdata)
-{
-	struct manager *m = userdata;
-
-	(void)s;
-	(void)usec;
-	if (m->is_stopping)
-		return 0;
-	manager_flush(m);
-	follow_targets(m);
-	return arm_window_timer(m);
-}
-
-/* ---- sources ----------------------------------------------------------------------------------------------------- */
-
-static void stop_continuous(struct manager *m)
-{
-	struct continuous *k;
-
-	while ((k = LIST_FIRST(&m->continuous))) {
-		LIST_REMOVE(k, next);
-		manager_gather_closed(m, k->gather);
-		free(k);
-	}
-}
-
-static int start_source(struct manager *m, const struct source *source, const struct source_params *params)
-{
-	struct continuous *k;
-	int r;
-
-	k = calloc(1, sizeof(*k));
-	if (!k)
-		return log_err(-ENOMEM, "cannot start %s", source->name);
-	r = gather_new(&m->tools, source, params, &k->gather);
-	if (r >= 0)
-		r = gather_attach(k->gather);
-	if (r < 0) {
-		gather_free(k->gather);
-		free(k);
-		if (r == -EPERM || r == -EACCES)
-			return log_err(r, "cannot start %s; " NEEDS, source->name);
-		return log_err(r, "cannot start %s", source->name);
-	}
-	LIST_INSERT_HEAD(&m->continuous, k, next);
-	return 0;
-}
-
-/* 0: at least one source runs, or none has anybody to watch. */
-static int start_sources(struct manager *m)
-{
-	const struct source_params params = {
-		.frequency_hz = (uint32_t)m->config->frequency_hz,
-		.kernel_stacks = m->config->kernel_stacks,
-		.targets = &m->targets->targets,
-		.code = m->code,
-	};
-	int r, result = -EOPNOTSUPP;
-
-	for (size_t i = 0; i < m->config->sources.n; i++) {
-		const struct source *source = source_find(m->config->sources.items[i]);
-
-		if (!source)
-			continue; /* config.c refused it */
-		if (!features_has(source->needs)) {
-			log_notice("%s is left out: %s", source->name, features_reason(source->needs));
-			continue;
-		}
-		r = start_source(m, source, &params);
-		if (r >= 0)
-			result = 0;
-		else if (result < 0)
-			result = r;
-	}
-	return m->config->sources.n == 0 ? 0 : result;
-}
-
-static int start_continuous(struct manager *m)
-{
-	const struct config *c = m->config;
-	const struct target_spec spec = { c->pids, c->cgroups, c->units, c->comms, c->exes };
-	_cleanup_(target_set_freep) struct target_set *targets = NULL;
-	_cleanup_free_ char *error = NULL;
-	int r;
-
-	r = target_set_new(&spec, m->cgroups, true, &targets, &error);
-	if (r < 0)
-		return log_err(error ? 0 : r, "[Target]: %s", error ? error : "cannot be applied"), r;
-	stop_continuous(m);
-	target_set_free(m->targets);
-	m->targets = TAKE_PTR(targets);
-	if (m->targets->is_empty) {
-		log_notice("nothing that [Target] names is there yet; looking again with each window");
-		return 0;
-	}
-	return start_sources(m);
 }
 
 /* ---- timers ------------------------------------------------------------------------------------------------------ */
@@ -343,8 +122,8 @@ static int add_timers(struct manager *m)
 		r = sd_event_add_time_relative(
 		        m->event, &m->tick_timer, CLOCK_MONOTONIC, TICK_MS * 1000, 0, on_tick_timer, m);
 	if (r >= 0 && !m->options.is_private)
-		r = sd_event_add_time_relative(
-		        m->event, &m->window_timer, CLOCK_MONOTONIC, window_left_ns(m) / 1000, 1, on_window_timer, m);
+		r = sd_event_add_time_relative(m->event, &m->window_timer, CLOCK_MONOTONIC,
+		        continuous_left_ns(m) / 1000, 1, continuous_on_timer, m);
 	return r;
 }
 
@@ -387,8 +166,7 @@ static bool profile_is_equal(const struct config *a, const struct config *b)
 	       config_list_equal(&a->comms, &b->comms) && config_list_equal(&a->exes, &b->exes);
 }
 
-static int open_store(
-        const struct manager *m, const struct config *c, const char *path, struct store **ret)
+static int open_store(const struct manager *m, const struct config *c, const char *path, struct store **ret)
 {
 	const struct store_options options = {
 		.path = path, .host = m->host, .max_profile_bytes = c->max_profile_bytes
@@ -416,8 +194,8 @@ static int reopen_store(struct manager *m, const struct config *fresh, struct st
 	const char *path = m->options.store_path ? m->options.store_path : fresh->store_path;
 	int r;
 
-	if (m->options.is_private || (strcmp(manager_store_path(m), path) == 0 &&
-	                                     m->config->max_profile_bytes == fresh->max_profile_bytes))
+	if (m->options.is_private ||
+	        (strcmp(manager_store_path(m), path) == 0 && m->config->max_profile_bytes == fresh->max_profile_bytes))
 		return 0;
 	r = open_store(m, fresh, path, ret);
 	if (r < 0 && asprintf(ret_error, "[Store] Path=%s: %s", path, strerror(-r)) < 0)
@@ -469,9 +247,9 @@ int manager_reload(struct manager *m, char **ret_error)
 	symbols = symbols_config(m);
 	r = symbols_set(m->symbols, &symbols);
 	if (r >= 0 && !profile_is_equal(old, m->config))
-		r = start_continuous(m);
+		r = continuous_start(m);
 	if (r >= 0 && m->window_timer)
-		r = arm_window_timer(m);
+		r = continuous_arm_timer(m);
 	if (r < 0 && !*ret_error &&
 	        asprintf(ret_error, "the configuration is in force only in part: %s", strerror(-r)) < 0)
 		*ret_error = NULL;
@@ -503,8 +281,8 @@ static void stop(struct manager *m)
 		return;
 	m->is_stopping = true;
 	(void)sd_notify(0, "STOPPING=1\nSTATUS=Writing the last window");
-	cut_all(m, STOP_TIMEOUT_NS);
-	stop_continuous(m);
+	continuous_cut(m, STOP_TIMEOUT_NS);
+	continuous_stop(m);
 	record_stop(m, NULL);
 	manager_went_idle(m);
 }
@@ -576,7 +354,7 @@ static int open_services(struct manager *m)
 	code.symbolizer = m->symbolizer;
 	r = code_new(&code, &m->code);
 	if (r == -EPERM || r == -EACCES)
-		return log_err(r, "cannot load BPF programs; " NEEDS);
+		return log_err(r, "cannot load BPF programs; " MANAGER_NEEDS);
 	if (r < 0)
 		return log_err(r, "cannot make the unwinder's maps");
 	symbols = symbols_config(m);
@@ -651,7 +429,7 @@ static int start(struct manager *m)
 	if (r < 0)
 		return log_err(r, "cannot keep the store %s", manager_store_path(m));
 	start_uploads(m);
-	r = start_continuous(m);
+	r = continuous_start(m);
 	if (r < 0)
 		return r;
 	(void)code_preload(m->code);
@@ -723,7 +501,7 @@ struct manager *manager_free(struct manager *m)
 	m->control = control_free(m->control); /* recordings whose client is gone end */
 	while ((n = LIST_FIRST(&m->pending)))
 		assembly_hurry(n->assembly);
-	stop_continuous(m);
+	continuous_stop(m);
 	m->symbolizer = symbolizer_free(m->symbolizer); /* completes what is under way */
 	m->symbols = symbols_free(m->symbols);
 	m->code = code_free(m->code);

@@ -1,6 +1,6 @@
 /* The object that owns the rest of emberd: configuration, sources at work, windows on their way, store, control socket,
- * timers. Its fields are shared by the files that are its parts: manager.c (life), record.c (recordings on demand),
- * status.c (what it tells of itself), methods.c (control methods). */
+ * timers. Its fields are shared by the files that are its parts: manager.c (life), continuous.c (the continuous
+ * profile), record.c (recordings on demand), status.c (what it tells of itself), methods.c (control methods). */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,6 +15,8 @@
 #include "daemon/target_spec.h"
 #include "daemon/uploads.h"
 #include "store/store.h"
+
+#define MANAGER_NEEDS "run it as root, or with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_SYSLOG"
 
 struct manager_options {
 	const char *config_path; /* NULL: no file, defaults */
@@ -59,9 +61,9 @@ struct manager {
 	struct code *code;
 	struct symbols *symbols;
 	struct cgroups *cgroups;
-	struct store *store;     /* NULL where private */
+	struct store *store;             /* NULL where private */
 	struct storekeeper *storekeeper; /* likewise */
-	struct uploads *uploads; /* NULL where private */
+	struct uploads *uploads;         /* NULL where private */
 	struct control *control;
 	struct gather_tools tools;
 	struct target_set *targets; /* of the continuous profile */
@@ -98,6 +100,14 @@ const char *manager_store_path(const struct manager *m);
 /* Called by a part that has a gather of its own. */
 void manager_gather_closed(struct manager *m, struct gather *g); /* frees it and keeps its cost */
 void manager_went_idle(struct manager *m);                       /* something that stopping waits for has ended */
+
+/* continuous.c */
+int continuous_start(struct manager *m); /* the configuration's sources, in place of those that run */
+void continuous_stop(struct manager *m); /* what is in their windows is lost: cut first */
+void continuous_cut(struct manager *m, uint64_t timeout_ns);
+uint64_t continuous_left_ns(const struct manager *m); /* until the window ends */
+int continuous_arm_timer(struct manager *m);
+int continuous_on_timer(sd_event_source *s, uint64_t usec, void *userdata);
 
 /* record.c */
 void record_handle(struct manager *m, struct control_call *call, const json_t *params);
