@@ -76,12 +76,35 @@ static int read_mapping(struct reader *r, struct cursor c)
 	return e < 0 ? reader_refuse(r, e) : id_map_put(r, &r->mappings, v[MAPPING_ID], index);
 }
 
-static int read_function(struct reader *r, struct cursor c)
+struct functions { /* on their way into dst */
+	struct profile_function list[READER_BATCH];
+	uint64_t ids[READER_BATCH];
+	uint32_t n;
+};
+
+static int flush_functions(struct reader *r, struct functions *w)
+{
+	const uint32_t last = r->ordinal;
+	uint32_t indices[READER_BATCH];
+	int e = profile_add_functions(r->dst, w->list, w->n, indices);
+
+	if (e < 0)
+		return reader_refuse(r, e);
+	for (uint32_t i = 0; i < w->n; i++) {
+		r->ordinal = last - w->n + 1 + i;
+		e = id_map_put(r, &r->functions, w->ids[i], indices[i]);
+		if (e < 0)
+			return e;
+	}
+	w->n = 0;
+	return 0;
+}
+
+static int read_function(struct reader *r, struct cursor c, struct functions *w)
 {
 	uint64_t v[FUNCTION_START_LINE + 1] = { 0 };
-	struct profile_function fn = { 0 };
+	struct profile_function *fn = &w->list[w->n];
 	struct field f;
-	uint32_t index;
 	int e;
 
 	while ((e = cursor_field(&c, &f)) > 0) {
@@ -93,16 +116,28 @@ static int read_function(struct reader *r, struct cursor c)
 	}
 	if (e < 0)
 		return reader_malformed(r);
-	fn.start_line = (int64_t)v[FUNCTION_START_LINE];
-	e = reader_string(r, v[FUNCTION_NAME], &fn.name);
+	*fn = (struct profile_function){ .start_line = (int64_t)v[FUNCTION_START_LINE] };
+	e = reader_string(r, v[FUNCTION_NAME], &fn->name);
 	if (e >= 0)
-		e = reader_string(r, v[FUNCTION_SYSTEM_NAME], &fn.system_name);
+		e = reader_string(r, v[FUNCTION_SYSTEM_NAME], &fn->system_name);
 	if (e >= 0)
-		e = reader_string(r, v[FUNCTION_FILENAME], &fn.filename);
+		e = reader_string(r, v[FUNCTION_FILENAME], &fn->filename);
 	if (e < 0)
 		return e;
-	e = profile_add_function(r->dst, &fn, &index);
-	return e < 0 ? reader_refuse(r, e) : id_map_put(r, &r->functions, v[FUNCTION_ID], index);
+	w->ids[w->n++] = v[FUNCTION_ID];
+	return w->n == READER_BATCH ? flush_functions(r, w) : 0;
+}
+
+static int read_functions(struct reader *r)
+{
+	struct cursor c = r->part[PPROF_FUNCTION], bytes;
+	struct functions w = { .n = 0 };
+	int e = id_map_new(r, &r->functions, r->count[PPROF_FUNCTION]);
+
+	reader_enter(r, "function");
+	while (e >= 0 && (e = reader_next(r, &c, PPROF_FUNCTION, &bytes)) > 0)
+		e = read_function(r, bytes, &w);
+	return e < 0 ? e : flush_functions(r, &w);
 }
 
 static int read_line(struct reader *r, struct cursor c, struct profile_line *ret)
@@ -171,34 +206,23 @@ static int read_location(struct reader *r, struct cursor c)
 	return e < 0 ? reader_refuse(r, e) : id_map_put(r, &r->locations, v[LOCATION_ID], index);
 }
 
+static int read_all(struct reader *r, const char *kind, uint32_t number, struct id_map *map,
+        int (*read)(struct reader *r, struct cursor c))
+{
+	struct cursor c = r->part[number], bytes;
+	int e = id_map_new(r, map, r->count[number]);
+
+	reader_enter(r, kind);
+	while (e >= 0 && (e = reader_next(r, &c, number, &bytes)) > 0)
+		e = read(r, bytes);
+	return e;
+}
+
 int reader_entities(struct reader *r)
 {
-	const struct {
-		const char *kind;
-		uint32_t number;
-		struct id_map *map;
-		int (*read)(struct reader *r, struct cursor c);
-	} kinds[] = {
-		{ "mapping", PPROF_MAPPING, &r->mappings, read_mapping },
-		{ "function", PPROF_FUNCTION, &r->functions, read_function },
-		{ "location", PPROF_LOCATION, &r->locations, read_location },
-	};
-	int e;
+	int e = read_all(r, "mapping", PPROF_MAPPING, &r->mappings, read_mapping);
 
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		struct cursor c = r->part[kinds[i].number], bytes;
-
-		e = id_map_new(r, kinds[i].map, r->count[kinds[i].number]);
-		if (e < 0)
-			return e;
-		reader_enter(r, kinds[i].kind);
-		while ((e = reader_next(r, &c, kinds[i].number, &bytes)) > 0) {
-			e = kinds[i].read(r, bytes);
-			if (e < 0)
-				return e;
-		}
-		if (e < 0)
-			return e;
-	}
-	return 0;
+	if (e >= 0)
+		e = read_functions(r);
+	return e < 0 ? e : read_all(r, "location", PPROF_LOCATION, &r->locations, read_location);
 }

@@ -146,12 +146,22 @@ static int survey(struct reader *r)
 
 /* ---- strings ---- */
 
+static int flush_strings(struct reader *r, const struct profile_text *texts, uint32_t n, uint32_t end)
+{
+	int e = profile_add_strings(r->dst, texts, n, r->strings + end - n);
+
+	return e < 0 ? reader_refuse(r, e) : 0;
+}
+
+/* Where each string stands. All are put into dst at once, for that is faster; only without stacks few are needed. */
 static int find_strings(struct reader *r)
 {
 	struct cursor c = r->part[PPROF_STRING_TABLE];
 	const uint32_t n = r->count[PPROF_STRING_TABLE];
+	const bool all = !(r->options.flags & PPROF_READ_NO_STACKS);
+	struct profile_text texts[READER_BATCH];
 	struct field f;
-	uint32_t i = 0;
+	uint32_t i = 0, waiting = 0;
 	int e;
 
 	if (n == 0)
@@ -162,14 +172,20 @@ static int find_strings(struct reader *r)
 	if (e < 0)
 		return e;
 	memset(r->strings, 0xff, n * sizeof(*r->strings));
-	while (cursor_field(&c, &f) > 0) {
+	while (e >= 0 && cursor_field(&c, &f) > 0) {
 		if (f.number != PPROF_STRING_TABLE)
 			continue;
 		if (i == 0 && f.bytes.at != f.bytes.end)
 			return reader_fail(r, -EBADMSG, "the first string is not empty");
 		r->string_at[i++] = (uint32_t)(f.start - r->all.at);
+		texts[waiting++] =
+		        (struct profile_text){ (const char *)f.bytes.at, (size_t)(f.bytes.end - f.bytes.at) };
+		if (waiting < READER_BATCH && i < n)
+			continue;
+		e = all ? flush_strings(r, texts, waiting, i) : 0;
+		waiting = 0;
 	}
-	return 0;
+	return e;
 }
 
 /* The string itself. */

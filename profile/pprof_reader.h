@@ -28,6 +28,8 @@ struct label_memo {
 	uint32_t set; /* PROFILE_NONE: not wanted */
 };
 
+#define READER_BATCH 64 /* entities handed to dst together */
+
 struct reader {
 	struct profile *dst;
 	struct pprof_read_options options;

@@ -7,54 +7,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "profile/table.h"
+#include "profile/profile_data.h"
 
-/* A growing array of bytes whose room counts against the profile's limit. */
-struct pool {
-	char *data;
-	size_t size, room;
-};
-
-struct span { /* a run of elements in a pool */
-	uint32_t first, n;
-};
-
-struct location {
-	uint64_t address;
-	uint32_t mapping, n_lines, is_folded, first_line;
-};
-
-struct profile {
-	struct profile_header header;
-	struct profile_limits limits;
-	uint64_t bytes;
-	uint64_t seed;   /* so that nobody can prepare text that meets in one slot */
-	uint32_t stride; /* values a sample; 0 until the first sample */
-	uint32_t n_comments;
-	char **comments;
-
-	union {
-		struct pool pools[12];
-		struct {
-			struct pool string_bytes, strings; /* char; struct span */
-			struct pool mappings, functions;
-			struct pool locations, lines;        /* struct location; struct profile_line */
-			struct pool stacks, stack_locations; /* struct span; uint32_t */
-			struct pool label_sets, labels;      /* struct span; struct profile_label */
-			struct pool samples, values;         /* struct profile_sample; int64_t */
-		};
-	};
-	union {
-		struct table tables[7];
-		struct {
-			struct table string_table, mapping_table, function_table, location_table, stack_table,
-			        label_table, sample_table;
-		};
-	};
-};
-
-#define POOL_AT(pool, type) ((type *)(void *)(pool).data)
-#define POOL_COUNT(pool, type) ((uint32_t)((pool).size / sizeof(type)))
+#define BATCH 32 /* look-ups that wait for memory together */
 
 /* ---- memory ---- */
 
@@ -194,10 +149,10 @@ static bool string_equal(const void *owner, uint32_t i, const void *key)
 	return s->n == k->size && memcmp(p->string_bytes.data + s->first, k->data, k->size) == 0;
 }
 
-int profile_add_string(struct profile *p, const char *s, size_t size, uint32_t *ret)
+static int add_hashed_string(struct profile *p, const char *s, size_t size, uint32_t hash, uint32_t *ret)
 {
 	const struct bytes_key key = { s, size };
-	uint32_t hash = table_hash(XXH3_64bits_withSeed(s, size, p->seed)), i;
+	uint32_t i;
 	int r;
 
 	i = table_find(&p->string_table, hash, string_equal, p, &key);
@@ -221,6 +176,47 @@ int profile_add_string(struct profile *p, const char *s, size_t size, uint32_t *
 	pool_push(&p->string_bytes, "", 1);
 	table_insert(&p->string_table, hash, i);
 	*ret = i;
+	return 0;
+}
+
+static uint32_t string_hash(const struct profile *p, const char *s, size_t size)
+{
+	return table_hash(XXH3_64bits_withSeed(s, size, p->seed));
+}
+
+int profile_add_string(struct profile *p, const char *s, size_t size, uint32_t *ret)
+{
+	return add_hashed_string(p, s, size, string_hash(p, s, size), ret);
+}
+
+/* One look-up waits for memory three times: for the slot, the span and the text. Here those of BATCH strings wait
+ * together. */
+int profile_add_strings(struct profile *p, const struct profile_text *texts, size_t n, uint32_t *ret)
+{
+	for (size_t first = 0; first < n; first += BATCH) {
+		const size_t end = MIN(n, first + BATCH);
+		uint32_t hashes[BATCH], guesses[BATCH];
+
+		for (size_t i = first; i < end; i++) {
+			hashes[i - first] = string_hash(p, texts[i].data, texts[i].size);
+			table_prefetch(&p->string_table, hashes[i - first]);
+		}
+		for (size_t i = first; i < end; i++) {
+			guesses[i - first] = table_guess(&p->string_table, hashes[i - first]);
+			if (guesses[i - first] != TABLE_NONE)
+				__builtin_prefetch(&POOL_AT(p->strings, struct span)[guesses[i - first]]);
+		}
+		for (size_t i = first; i < end; i++)
+			if (guesses[i - first] != TABLE_NONE)
+				__builtin_prefetch(p->string_bytes.data +
+				                   POOL_AT(p->strings, struct span)[guesses[i - first]].first);
+		for (size_t i = first; i < end; i++) {
+			int r = add_hashed_string(p, texts[i].data, texts[i].size, hashes[i - first], &ret[i]);
+
+			if (r < 0)
+				return r;
+		}
+	}
 	return 0;
 }
 
@@ -255,11 +251,16 @@ static bool fixed_equal(const void *owner, uint32_t i, const void *key)
 	return memcmp(o->data + i * o->size, key, o->size) == 0;
 }
 
-__attribute__((always_inline)) static inline int add_fixed(
-        struct profile *p, struct pool *pool, struct table *table, const void *entity, size_t size, uint32_t *ret)
+static uint32_t fixed_hash(const struct profile *p, const void *entity, size_t size)
+{
+	return table_hash(XXH3_64bits_withSeed(entity, size, p->seed));
+}
+
+__attribute__((always_inline)) static inline int add_fixed(struct profile *p, struct pool *pool, struct table *table,
+        const void *entity, size_t size, uint32_t hash, uint32_t *ret)
 {
 	const struct fixed_owner owner = { pool->data, size };
-	uint32_t hash = table_hash(XXH3_64bits_withSeed(entity, size, p->seed)), i;
+	uint32_t i;
 	int r;
 
 	i = table_find(table, hash, fixed_equal, &owner, entity);
@@ -298,22 +299,60 @@ int profile_add_mapping(struct profile *p, const struct profile_mapping *m, uint
 	clean.filename = m->filename;
 	clean.build_id = m->build_id;
 	clean.flags = m->flags;
-	return add_fixed(p, &p->mappings, &p->mapping_table, &clean, sizeof(clean), ret);
+	return add_fixed(
+	        p, &p->mappings, &p->mapping_table, &clean, sizeof(clean), fixed_hash(p, &clean, sizeof(clean)), ret);
 }
 
-int profile_add_function(struct profile *p, const struct profile_function *f, uint32_t *ret)
+static int function_clean(const struct profile *p, const struct profile_function *f, struct profile_function *ret)
 {
-	const struct profile_function clean = {
+	const uint32_t n = profile_n_strings(p);
+
+	if (f->name >= n || f->system_name >= n || f->filename >= n)
+		return -EINVAL;
+	*ret = (struct profile_function){
 		.name = f->name,
 		.system_name = f->system_name,
 		.filename = f->filename,
 		.start_line = f->start_line,
 	};
-	uint32_t n = profile_n_strings(p);
+	return 0;
+}
 
-	if (f->name >= n || f->system_name >= n || f->filename >= n)
-		return -EINVAL;
-	return add_fixed(p, &p->functions, &p->function_table, &clean, sizeof(clean), ret);
+int profile_add_function(struct profile *p, const struct profile_function *f, uint32_t *ret)
+{
+	return profile_add_functions(p, f, 1, ret);
+}
+
+int profile_add_functions(struct profile *p, const struct profile_function *functions, size_t n, uint32_t *ret)
+{
+	int r = 0;
+
+	for (size_t first = 0; first < n; first += BATCH) {
+		const size_t end = MIN(n, first + BATCH);
+		struct profile_function clean[BATCH];
+		uint32_t hashes[BATCH];
+
+		for (size_t i = first; i < end; i++) {
+			r = function_clean(p, &functions[i], &clean[i - first]);
+			if (r < 0)
+				return r;
+			hashes[i - first] = fixed_hash(p, &clean[i - first], sizeof(*clean));
+			table_prefetch(&p->function_table, hashes[i - first]);
+		}
+		for (size_t i = first; i < end; i++) {
+			uint32_t guess = table_guess(&p->function_table, hashes[i - first]);
+
+			if (guess != TABLE_NONE)
+				__builtin_prefetch(&POOL_AT(p->functions, struct profile_function)[guess]);
+		}
+		for (size_t i = first; i < end; i++) {
+			r = add_fixed(p, &p->functions, &p->function_table, &clean[i - first], sizeof(*clean),
+			        hashes[i - first], &ret[i]);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
 }
 
 /* ---- locations ---- */
@@ -640,142 +679,4 @@ void profile_rollback(struct profile *p, const struct profile_mark *mark)
 	p->values.size = (size_t)mark->samples * p->stride * sizeof(int64_t);
 	if (!mark->samples)
 		p->stride = 0;
-}
-
-/* ---- look-ups ---- */
-
-#define DEFINE_COUNT(pool, type)                                                                                       \
-	uint32_t profile_n_##pool(const struct profile *p)                                                             \
-	{                                                                                                              \
-		return POOL_COUNT(p->pool, type);                                                                      \
-	}
-
-DEFINE_COUNT(strings, struct span)
-DEFINE_COUNT(mappings, struct profile_mapping)
-DEFINE_COUNT(functions, struct profile_function)
-DEFINE_COUNT(locations, struct location)
-DEFINE_COUNT(stacks, struct span)
-DEFINE_COUNT(label_sets, struct span)
-DEFINE_COUNT(samples, struct profile_sample)
-
-uint32_t profile_n_comments(const struct profile *p)
-{
-	return p->n_comments;
-}
-
-const char *profile_string(const struct profile *p, uint32_t i, size_t *ret_size)
-{
-	const struct span *s = &POOL_AT(p->strings, struct span)[i];
-
-	assert(i < profile_n_strings(p));
-	if (ret_size)
-		*ret_size = s->n;
-	return p->string_bytes.data + s->first;
-}
-
-const struct profile_mapping *profile_mapping(const struct profile *p, uint32_t i)
-{
-	assert(i < profile_n_mappings(p));
-	return &POOL_AT(p->mappings, struct profile_mapping)[i];
-}
-
-const struct profile_function *profile_function(const struct profile *p, uint32_t i)
-{
-	assert(i < profile_n_functions(p));
-	return &POOL_AT(p->functions, struct profile_function)[i];
-}
-
-struct profile_location profile_location(const struct profile *p, uint32_t i)
-{
-	const struct location *l = &POOL_AT(p->locations, struct location)[i];
-
-	assert(i < profile_n_locations(p));
-	return (struct profile_location){
-		.address = l->address,
-		.mapping = l->mapping,
-		.n_lines = l->n_lines,
-		.is_folded = l->is_folded,
-		.lines = l->n_lines ? &POOL_AT(p->lines, struct profile_line)[l->first_line] : NULL,
-	};
-}
-
-const uint32_t *profile_stack(const struct profile *p, uint32_t i, size_t *ret_n)
-{
-	const struct span *s = &POOL_AT(p->stacks, struct span)[i];
-
-	assert(i < profile_n_stacks(p));
-	*ret_n = s->n;
-	return s->n ? &POOL_AT(p->stack_locations, uint32_t)[s->first] : NULL;
-}
-
-const struct profile_label *profile_label_set(const struct profile *p, uint32_t i, size_t *ret_n)
-{
-	const struct span *s = &POOL_AT(p->label_sets, struct span)[i];
-
-	assert(i < profile_n_label_sets(p));
-	*ret_n = s->n;
-	return s->n ? &POOL_AT(p->labels, struct profile_label)[s->first] : NULL;
-}
-
-const struct profile_sample *profile_sample(const struct profile *p, uint32_t i)
-{
-	assert(i < profile_n_samples(p));
-	return &POOL_AT(p->samples, struct profile_sample)[i];
-}
-
-int64_t *profile_values(struct profile *p, uint32_t sample)
-{
-	assert(sample < profile_n_samples(p));
-	return &POOL_AT(p->values, int64_t)[(size_t)sample * p->stride];
-}
-
-const int64_t *profile_values_const(const struct profile *p, uint32_t sample)
-{
-	assert(sample < profile_n_samples(p));
-	return &POOL_AT(p->values, int64_t)[(size_t)sample * p->stride];
-}
-
-const char *profile_comment(const struct profile *p, uint32_t i)
-{
-	assert(i < p->n_comments);
-	return p->comments[i];
-}
-
-int64_t profile_total(const struct profile *p, uint32_t value_index)
-{
-	__int128 sum = 0; /* 2^32 samples of 2^63 at most: it cannot overflow */
-
-	for (uint32_t i = 0; i < profile_n_samples(p); i++)
-		sum += profile_values_const(p, i)[value_index];
-	return sum > INT64_MAX ? INT64_MAX : sum < INT64_MIN ? INT64_MIN : (int64_t)sum;
-}
-
-int profile_find_sample_type(const struct profile *p, const char *name, uint32_t *ret)
-{
-	for (uint32_t i = 0; i < p->header.n_sample_types; i++)
-		if (strcmp(profile_string(p, p->header.sample_types[i].type, NULL), name) == 0) {
-			*ret = i;
-			return 0;
-		}
-	return -ENOENT;
-}
-
-uint32_t profile_default_value(const struct profile *p)
-{
-	const struct profile_header *h = &p->header;
-
-	for (uint32_t i = 0; h->default_sample_type && i < h->n_sample_types; i++)
-		if (h->sample_types[i].type == h->default_sample_type)
-			return i;
-	return h->n_sample_types ? h->n_sample_types - 1 : 0;
-}
-
-uint64_t profile_bytes(const struct profile *p)
-{
-	return p->bytes;
-}
-
-uint64_t profile_bytes_left(const struct profile *p)
-{
-	return p->limits.bytes_max - p->bytes;
 }

@@ -104,6 +104,13 @@ const struct profile_header *profile_header_const(const struct profile *p);
 /* Put in, get an index. 0 on success, -ENOSPC, -ENOMEM, -E2BIG; -EINVAL where an index given does not exist. */
 int profile_add_string(struct profile *p, const char *s, size_t size, uint32_t *ret);
 int profile_add_cstring(struct profile *p, const char *s, uint32_t *ret); /* NUL-terminated */
+/* Many at once, faster than one by one. On failure those before the one that failed are in. */
+struct profile_text {
+	const char *data;
+	size_t size;
+};
+int profile_add_strings(struct profile *p, const struct profile_text *texts, size_t n, uint32_t *ret);
+int profile_add_functions(struct profile *p, const struct profile_function *functions, size_t n, uint32_t *ret);
 int profile_add_mapping(struct profile *p, const struct profile_mapping *m, uint32_t *ret);
 int profile_add_function(struct profile *p, const struct profile_function *f, uint32_t *ret);
 int profile_add_location(struct profile *p, const struct profile_location *l, uint32_t *ret);

@@ -43,6 +43,25 @@ __attribute__((always_inline)) static inline uint32_t table_find(
 	}
 }
 
+static inline void table_prefetch(const struct table *t, uint32_t hash)
+{
+	if (t->n_slots)
+		__builtin_prefetch(&t->slots[hash & (t->n_slots - 1)]);
+}
+
+/* The entry that table_find() will look at first; TABLE_NONE where there is none. */
+static inline uint32_t table_guess(const struct table *t, uint32_t hash)
+{
+	if (!t->n_slots)
+		return TABLE_NONE;
+	for (uint32_t i = hash & (t->n_slots - 1);; i = (i + 1) & (t->n_slots - 1)) {
+		if (!t->slots[i].next_index)
+			return TABLE_NONE;
+		if (t->slots[i].hash == hash)
+			return t->slots[i].next_index - 1;
+	}
+}
+
 /* Slots that n entries need: at most two thirds are taken. */
 static inline uint64_t table_slots_for(uint64_t n)
 {
