@@ -219,6 +219,13 @@ void symbol_writer_next(struct symbol_writer *w)
 	w->first_frame[++w->next] = w->n_frames;
 }
 
+int symbol_writer_error(const struct symbol_writer *w)
+{
+	assert(w);
+
+	return w->error;
+}
+
 int symbol_writer_finish(struct symbol_writer *w, int answer_fd, uint64_t *ret_bytes)
 {
 	struct symbols_header header = { .magic = SYMBOLS_MAGIC,

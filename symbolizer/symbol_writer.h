@@ -25,5 +25,8 @@ uint32_t symbol_writer_demangled(struct symbol_writer *w, uint32_t system_name);
 void symbol_writer_frame(struct symbol_writer *w, const struct symbols_frame *frame);
 void symbol_writer_next(struct symbol_writer *w);
 
+/* The first failure so far, 0 for none. */
+int symbol_writer_error(const struct symbol_writer *w);
+
 /* Writes the answer. Queries that symbol_writer_next() was not called for have no frames. -ENODATA: none has. */
 int symbol_writer_finish(struct symbol_writer *w, int answer_fd, uint64_t *ret_bytes);

@@ -86,7 +86,7 @@ static int addresses_make(struct symbols *s, const uint64_t *queries, uint32_t n
 	return distinct > 0 ? 0 : -ENODATA;
 }
 
-/* Whether the file's DWARF was read. Where it is damaged or needs more memory than there is, symbol tables are left. */
+/* Whether the file's DWARF was read. */
 static bool dwarf_read(struct symbols *s, const struct elf_file *f)
 {
 	_cleanup_(dwarf_file_freep) struct dwarf_file *dwarf = NULL;
@@ -94,6 +94,21 @@ static bool dwarf_read(struct symbols *s, const struct elf_file *f)
 	if (dwarf_file_open(f, &dwarf) < 0)
 		return false;
 	return dwarf_lookup(dwarf, s->addresses, s->n_addresses, s->writer, &s->places) >= 0;
+}
+
+/* Where DWARF is damaged or needs more memory than there is, symbol tables are left, with a writer that has not failed.
+ */
+static int dwarf_try(struct symbols *s, uint32_t n_queries)
+{
+	bool done = dwarf_read(s, s->file);
+
+	if (!done && s->debug_file && symbol_writer_error(s->writer) == 0)
+		(void)dwarf_read(s, s->debug_file);
+	if (symbol_writer_error(s->writer) == 0)
+		return 0;
+	s->places = dwarf_places_free(s->places);
+	s->writer = symbol_writer_free(s->writer);
+	return symbol_writer_new(n_queries, &s->writer);
 }
 
 static int symtab_read(struct symbols *s)
@@ -195,8 +210,9 @@ int symbols_answer(const struct dispatch_input *in, int answer_fd, uint64_t *ret
 	r = symbol_writer_new(in->n_queries, &s.writer);
 	if (r < 0)
 		return r;
-	if (!dwarf_read(&s, s.file) && s.debug_file)
-		(void)dwarf_read(&s, s.debug_file);
+	r = dwarf_try(&s, in->n_queries);
+	if (r < 0)
+		return r;
 	r = symtab_read(&s);
 	if (r < 0)
 		return r;

@@ -292,7 +292,11 @@ def compile_all(directory):
         for level in ('line-tables-only', '2'):
             run('rustc', '-O', '-C', 'debuginfo=' + level, '-o', target('rust' + level), rust)
             yield 'Rust, debuginfo ' + level, target('rust' + level), None, None
-    if shutil.which('go'):
+    else:
+        print('Rust left out: no rustc')
+    if not shutil.which('go'):
+        print('Go left out: no go')
+    else:
         run('go', 'build', '-o', target('go'), go, GOCACHE=target('gocache'), GOFLAGS='-mod=mod', HOME=directory)
         yield 'Go', target('go'), None, None
 
