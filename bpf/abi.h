@@ -389,19 +389,23 @@ enum {
 };
 enum { HEAP_NULL_IS_MALLOC = 1 << 2 };
 
+/* Places right after probes, as offsets in their pages. */
+#define HEAP_AFTER_MAX 128
+
 #define HEAP_PROCESSES_MAX 1024
 #define HEAP_LIVE_MAX 16384
 #define HEAP_CALLS_MAX 1024 /* sampled calls that have not returned yet */
 
-/* One of each process that is probed; the program counts. emberd says in another map how many bytes apart its samples
- * are to be on average; 0: count hits, sample nothing. */
+/* One of each process that is probed and each CPU; the program counts. emberd says in another map how many bytes apart
+ * its samples are to be on average; 0: the gate is closed, only hits are counted. */
 struct heap_counters {
 	__s64 countdown; /* bytes until the next sample */
 	__u64 hits;      /* of the probes on allocations and frees */
 	__u64 samples;
-	__u64 objects, bytes; /* of all allocations seen, sampled or not: exact */
+	__u64 objects, bytes; /* of all allocations while the gate was open, sampled or not: exact */
+	__u64 user_ns;	      /* CPU time in user mode, by the ticks of heap_tick */
 };
-_Static_assert(sizeof(struct heap_counters) == 40, "heap_counters");
+_Static_assert(sizeof(struct heap_counters) == 48, "heap_counters");
 
 struct heap_key {
 	__u64 address;

@@ -4,8 +4,10 @@
  * kernel can (uprobe session). */
 #include "bpf/emit.bpf.h"
 
+/* By CPU, so that threads of a busy process do not slow each other down; a countdown by CPU is as good as one, because
+ * the process that it counts has no memory. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, HEAP_PROCESSES_MAX);
 	__type(key, __u32);
 	__type(value, struct heap_counters);
@@ -181,16 +183,15 @@ static __always_inline __s64 bytes_asked(struct uprobe_regs *ctx, __u64 cookie, 
 static __always_inline __u64 is_next(struct heap_counters *p, __u32 pid, __u64 bytes)
 {
 	__u64 *interval = bpf_map_lookup_elem(&heap_intervals, &pid);
-	__s64 left;
 
-	if (!bytes)
-		bytes = 1;
-	__sync_fetch_and_add(&p->objects, 1);
-	__sync_fetch_and_add(&p->bytes, bytes);
 	if (!interval || !*interval)
 		return 0;
-	left = __sync_fetch_and_add(&p->countdown, -(__s64)bytes);
-	if (left > (__s64)bytes || left <= 0) /* below 0: another thread is about to draw the next */
+	if (!bytes)
+		bytes = 1;
+	p->objects++;
+	p->bytes += bytes;
+	p->countdown -= bytes;
+	if (p->countdown > 0)
 		return 0;
 	p->countdown = next_sample_in(*interval);
 	return *interval;
@@ -208,14 +209,14 @@ static __always_inline int call(struct uprobe_regs *ctx, __u64 cookie)
 		count(COUNTER_HEAP_OTHER_PROCESS);
 		return 1;
 	}
-	__sync_fetch_and_add(&p->hits, 1);
+	p->hits++;
 	bytes = bytes_asked(ctx, cookie, pid);
 	if (bytes < 0)
 		return 1;
 	interval = is_next(p, pid, bytes);
 	if (!interval)
 		return 1;
-	__sync_fetch_and_add(&p->samples, 1);
+	p->samples++;
 	now.id = id = __sync_fetch_and_add(&last_id, 1) + 1;
 	if (HEAP_COOKIE_FUNCTION(cookie) == HEAP_POSIX_MEMALIGN)
 		now.out = CALL_ARG(ctx, 0);
@@ -275,7 +276,7 @@ int heap_free(struct uprobe_regs *ctx)
 		count(COUNTER_HEAP_OTHER_PROCESS);
 		return 0;
 	}
-	__sync_fetch_and_add(&p->hits, 1);
+	p->hits++;
 	release(pid, CALL_ARG(ctx, 0));
 	return 0;
 }
@@ -292,7 +293,7 @@ int heap_usdt(struct uprobe_regs *ctx)
 		count(COUNTER_HEAP_OTHER_PROCESS);
 		return 0;
 	}
-	__sync_fetch_and_add(&p->hits, 1);
+	p->hits++;
 	if (HEAP_COOKIE_FUNCTION(cookie) == HEAP_USDT_FREE) {
 		release(pid, address);
 		return 0;
@@ -301,6 +302,39 @@ int heap_usdt(struct uprobe_regs *ctx)
 	if (emit_sample_object(ctx, PROFILE_HEAP, operand(ctx, HEAP_COOKIE_OPERAND(cookie, 1)), id,
 		    HEAP_PERIOD_GIVEN | operand(ctx, HEAP_COOKIE_OPERAND(cookie, 2)), false))
 		hold(pid, address, id);
+	return 0;
+}
+
+/* ---- what the program does on its own ---- */
+
+__u64 tick_ns = 1; /* what a tick stands for; the event's own last_period stays what it was when the period changes */
+__u32 n_after = 0;
+__u16 after[HEAP_AFTER_MAX] = {};
+
+/* A tick that falls due while the kernel handles a probe with interrupts off comes at the first instruction after it: it
+ * is the probe's, not the program's. */
+static __always_inline bool is_after_probe(__u64 pc)
+{
+	for (__u32 i = 0; i < HEAP_AFTER_MAX && i < n_after; i++)
+		if (after[i] == (pc & 0xfff))
+			return true;
+	return false;
+}
+
+/* How far the program has come is told by its time in user mode: unlike all CPU time it does not grow with the probes. */
+SEC("perf_event")
+int heap_tick(struct bpf_perf_event_data *ctx)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct heap_counters *p = bpf_map_lookup_elem(&heap_processes, &pid);
+#if defined(__TARGET_ARCH_x86)
+	__u64 pc = ctx->regs.ip;
+#elif defined(__TARGET_ARCH_arm64)
+	__u64 pc = ctx->regs.pc;
+#endif
+
+	if (p && (__s64)pc > 0 && !is_after_probe(pc))
+		p->user_ns += tick_ns;
 	return 0;
 }
 

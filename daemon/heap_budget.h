@@ -2,10 +2,14 @@
  * a process of our own. An account is paid a fraction of the process's CPU time (net of that cost) and charged with it:
  * when it is empty the probes come out, when it has enough again they go back in.
  *
- * What was gathered while they were in is scaled to the whole: by the CPU time that the program had of its own, in all
- * and while the probes were in. Both are net of the probes' cost, as attached probes slow the program down and a ratio of
- * plain times would say too little. The spread of bytes per own CPU time between the stretches (a ratio estimator:
- * Cochran, Sampling Techniques, 6.4) gives the error that a profile states.
+ * What was gathered while they were in is scaled to the whole: by how far the program has come on its own, in all and
+ * meanwhile. Attached probes slow it down, ten times where it does little but allocate, so plain times would say far too
+ * little, and times net of the probes' cost are a small difference of large numbers. Its time in user mode does not have
+ * either fault: what the kernel does for a probe is not in it, only that code runs a little slower right after a trap
+ * (user_ns a hit, which is taken off). That time is counted by ticks; with n ticks in a stretch the reciprocal of n + 1
+ * is the unbiased one (Poisson). Where no ticks came, times net of cost have to do. The spread of bytes between the
+ * stretches (a ratio estimator: Cochran, Sampling Techniques, 6.4) and all that was taken off give the error that a
+ * profile states.
  *
  * Pure: times and counts in, decisions out. */
 #pragma once
@@ -14,13 +18,16 @@
 
 struct heap_prices {
 	double hit_ns, sample_ns;
+	double user_ns; /* by which a hit slows the code after it; known roughly */
+	double tick_ns; /* what one tick stands for while probes are in */
 };
 
 /* Totals of one process since it was first probed. */
 struct heap_meter {
 	uint64_t cpu_ns; /* of the process, the probes' cost included */
 	uint64_t hits, samples;
-	uint64_t bytes; /* of all allocations that the probes saw */
+	uint64_t bytes;	  /* of all allocations that the probes saw */
+	uint64_t user_ns; /* time in user mode, by ticks */
 };
 
 struct heap_budget {
@@ -31,10 +38,11 @@ struct heap_budget {
 	struct heap_meter last;
 	double account_ns;
 	/* of the stretch between two deliveries */
-	double total_ns, attached_ns;
-	double stretch_bytes;
+	double total_ns, attached_ns; /* of its own CPU time */
+	double total_user_ns, attached_user_ns;
+	double stretch_bytes, stretch_hits;
 	/* of the whole profile window: sums over stretches */
-	double sum_total_ns, sum_attached_ns, sum_bytes, sum_bytes2, sum_ns2, sum_bytes_ns;
+	double sum_total_ns, sum_attached_ns, sum_bytes, sum_bytes2, sum_ns2, sum_bytes_ns, sum_taken_off_ns;
 	unsigned stretches;
 	double cost_ns; /* of all probing so far */
 };

@@ -115,7 +115,7 @@ static int measure(const struct heap_programs *programs, pid_t pid, int fd, doub
 
 int heap_calibrate(const struct heap_programs *programs, int processes_fd, double *ret_hit_ns)
 {
-	struct heap_counters counters = { .countdown = INT64_MAX };
+	struct heap_process process;
 	_cleanup_close_ int ours = -1, theirs = -1;
 	uint32_t id;
 	int pair[2], r;
@@ -133,7 +133,8 @@ int heap_calibrate(const struct heap_programs *programs, int processes_fd, doubl
 		child(theirs);
 	}
 	id = (uint32_t)pid;
-	r = bpf_map_update_elem(processes_fd, &id, &counters, BPF_ANY) < 0 ? -errno : 0;
+	process = (struct heap_process){ .pid = pid };
+	r = heap_process_make_known(&process, processes_fd, 0);
 	if (r >= 0)
 		r = measure(programs, pid, ours, ret_hit_ns);
 	(void)bpf_map_delete_elem(processes_fd, &id);

@@ -1,9 +1,13 @@
 #include "daemon/heap_process.h"
 
 #include <assert.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -55,6 +59,54 @@ int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns)
 	if (clock_gettime(p->clock, &ts) < 0)
 		return -ESRCH;
 	*ret_ns = (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+	return 0;
+}
+
+/* An exponential draw, so that the first sample of a process is as likely anywhere as any other. */
+static int64_t first_countdown(uint64_t interval)
+{
+	uint32_t bits = 0;
+
+	if (interval == 0)
+		return INT64_MAX;
+	(void)!getrandom(&bits, sizeof(bits), GRND_NONBLOCK);
+	return (int64_t)(-log((bits + 1.0) / 4294967297.0) * (double)interval) + 1;
+}
+
+int heap_process_make_known(const struct heap_process *p, int counters_fd, uint64_t interval)
+{
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ struct heap_counters *counters = calloc((size_t)MAX(cpus, 1), sizeof(*counters));
+	uint32_t id = (uint32_t)p->pid;
+
+	if (!counters)
+		return -ENOMEM;
+	for (int cpu = 0; cpu < cpus; cpu++)
+		counters[cpu].countdown = first_countdown(interval);
+	return bpf_map_update_elem(counters_fd, &id, counters, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int heap_process_read(struct heap_process *p, int counters_fd)
+{
+	int cpus = libbpf_num_possible_cpus(), r;
+	_cleanup_free_ struct heap_counters *counters = calloc((size_t)MAX(cpus, 1), sizeof(*counters));
+	uint32_t id = (uint32_t)p->pid;
+	struct heap_meter m = { 0 };
+
+	if (!counters)
+		return -ENOMEM;
+	r = heap_process_cpu(p, &m.cpu_ns);
+	if (r < 0)
+		return r;
+	if (bpf_map_lookup_elem(counters_fd, &id, counters) < 0)
+		return -errno;
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		m.hits += counters[cpu].hits;
+		m.samples += counters[cpu].samples;
+		m.bytes += counters[cpu].bytes;
+		m.user_ns += counters[cpu].user_ns;
+	}
+	p->meter = m;
 	return 0;
 }
 
@@ -228,7 +280,7 @@ static void detach_links(struct heap_links *l)
 	l->usdt = uprobe_detach(l->usdt);
 }
 
-/* Frees first: an object whose free is missed would be a leak that is none. */
+/* Frees first going in, last coming out: an object whose free is missed would be a leak that is none. */
 static int attach_links(struct heap_process *p, struct heap_links *l, const struct heap_programs *programs)
 {
 	int r;
@@ -264,7 +316,6 @@ int heap_process_attach(struct heap_process *p, const struct heap_programs *prog
 		else if (result != 0)
 			result = r;
 	}
-	p->budget.is_attached = result == 0 && p->n_links > 0;
 	return result;
 }
 
@@ -272,5 +323,4 @@ void heap_process_detach(struct heap_process *p)
 {
 	for (size_t i = 0; i < p->n_links; i++)
 		detach_links(&p->links[i]);
-	p->budget.is_attached = false;
 }

@@ -31,11 +31,11 @@ struct heap_process {
 	size_t n_links;
 	struct heap_budget budget;
 	bool is_duty;		   /* its probes have been out within this window */
-	bool has_been_followed;	   /* from its first instruction, or since its probes went in */
 	uint32_t stepped;	   /* sites that were refused: the kernel would have to single-step them */
 	uint64_t next_scan_ns;	   /* of its mappings, for what it loads later; 0: none */
 	unsigned scans;
-	uint64_t interval;
+	uint64_t interval;	 /* in force while the gate is open */
+	uint64_t last_attach_ns;
 	struct heap_meter meter, meter_at_tick;
 };
 
@@ -54,3 +54,8 @@ void heap_process_detach(struct heap_process *p);
 
 /* CPU time so far; -ESRCH where it is gone. */
 int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns);
+
+/* The map of counters, which has one value a CPU: makes the process known, each CPU's first sample within an exponential
+ * draw of mean interval; adds up what was counted. */
+int heap_process_make_known(const struct heap_process *p, int counters_fd, uint64_t interval);
+int heap_process_read(struct heap_process *p, int counters_fd);

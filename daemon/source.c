@@ -212,8 +212,10 @@ static int pids_select(struct source_instance *i)
 	return r == 0 ? targets_fill_pids(t, bpf_map__fd(pids)) : r;
 }
 
-int source_load(struct source_instance *i, struct bpf_object *obj, struct source_constants *constants)
+int source_load(
+        struct source_instance *i, struct bpf_object_skeleton *skeleton, struct source_constants *constants)
 {
+	struct bpf_object *obj = *skeleton->obj;
 	const uint32_t ring_bytes = i->params.ring_bytes ? i->params.ring_bytes : SOURCE_RING_BYTES_DEFAULT;
 	struct bpf_map *ring = bpf_object__find_map_by_name(obj, "ring");
 	int r;
@@ -226,7 +228,7 @@ int source_load(struct source_instance *i, struct bpf_object *obj, struct source
 	if (r == 0)
 		r = code_share_maps(i->params.code, obj);
 	if (r == 0)
-		r = bpf_object__load(obj);
+		r = bpf_object__load_skeleton(skeleton);
 	if (r < 0)
 		return r;
 	i->obj = obj;

@@ -6,14 +6,12 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "bpf/abi.h"
 #include "bpf/cpu.skel.h"
-#include "daemon/cpus.h"
+#include "daemon/cpu_events.h"
 #include "daemon/sources.h"
 
 #define CPU_HZ_DEFAULT 100
@@ -21,31 +19,14 @@
 
 struct cpu {
 	struct cpu_bpf *programs;
-	struct bpf_link **links; /* by CPU */
-	int *events;
-	unsigned n_cpus; /* possible ones */
+	struct cpu_events *events;
 	bool by_cycles;
 	uint64_t cycles_per_second;
-	bool is_attached;
 };
 
 static uint64_t event_period(const struct cpu *c, uint64_t hz)
 {
 	return c->by_cycles ? c->cycles_per_second / hz : NS_PER_SEC / hz;
-}
-
-static int event_open(const struct cpu *c, uint64_t hz, int cpu)
-{
-	struct perf_event_attr attr = {
-		.size = sizeof(attr),
-		.type = c->by_cycles ? PERF_TYPE_HARDWARE : PERF_TYPE_SOFTWARE,
-		.config = c->by_cycles ? PERF_COUNT_HW_CPU_CYCLES : PERF_COUNT_SW_CPU_CLOCK,
-		.sample_period = event_period(c, hz),
-		.disabled = 1,
-	};
-	int fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
-
-	return fd < 0 ? -errno : fd;
 }
 
 /* Nominal, from the kernel's frequency of the CPU; 0 where it is not told. */
@@ -75,13 +56,8 @@ static void cpu_close(struct source_instance *i)
 
 	if (!c)
 		return;
-	for (unsigned k = 0; k < c->n_cpus; k++) {
-		if (c->links)
-			bpf_link__destroy(c->links[k]);
-	}
+	(void)cpu_events_free(c->events);
 	cpu_bpf__destroy(c->programs);
-	free(c->links);
-	free(c->events);
 	free(c);
 	i->implementation = NULL;
 }
@@ -89,103 +65,54 @@ static void cpu_close(struct source_instance *i)
 static int cpu_open(struct source_instance *i)
 {
 	struct cpu *c = calloc(1, sizeof(*c));
-	int n = libbpf_num_possible_cpus();
 
 	if (!c)
 		return -ENOMEM;
 	i->implementation = c;
-	if (n < 0)
-		return n;
-	c->n_cpus = (unsigned)n;
-	c->links = calloc(c->n_cpus, sizeof(*c->links));
-	c->events = calloc(c->n_cpus, sizeof(*c->events));
 	c->programs = cpu_bpf__open();
-	if (!c->links || !c->events)
-		return -ENOMEM;
 	if (!c->programs)
 		return -errno;
 	c->cycles_per_second = cycles_per_second();
 	c->by_cycles = c->cycles_per_second > 0 && features_has(FEATURE_PMU);
 	i->rate = MIN(i->params.frequency_hz ? i->params.frequency_hz : CPU_HZ_DEFAULT, (uint32_t)CPU_HZ_MAX);
 	i->period = NS_PER_SEC / i->rate;
-	return source_load(i, c->programs->obj, &c->programs->rodata->constants);
-}
-
-static void cpu_detach_one(struct cpu *c, unsigned cpu)
-{
-	bpf_link__destroy(c->links[cpu]); /* closes the event, too */
-	c->links[cpu] = NULL;
-}
-
-/* 0 also where the CPU went away in the meantime. */
-static int cpu_attach_one(struct source_instance *i, unsigned cpu)
-{
-	struct cpu *c = i->implementation;
-	int fd = event_open(c, i->rate, (int)cpu);
-	int r;
-
-	if (fd == -ENODEV)
-		return 0;
-	if (fd < 0)
-		return fd;
-	c->links[cpu] = bpf_program__attach_perf_event(c->programs->progs.cpu_sample, fd);
-	if (c->links[cpu]) {
-		c->events[cpu] = fd;
-		return 0;
-	}
-	r = -errno;
-	close_fd(fd);
-	return r;
-}
-
-/* Attaches the CPUs that are online and lack an event, detaches those that are gone. */
-static int cpu_follow(struct source_instance *i)
-{
-	struct cpu *c = i->implementation;
-	_cleanup_free_ bool *online = calloc(c->n_cpus, sizeof(*online));
-	int r;
-
-	if (!online)
-		return -ENOMEM;
-	r = cpus_online(online, c->n_cpus);
-	for (unsigned cpu = 0; r >= 0 && cpu < c->n_cpus; cpu++) {
-		if (online[cpu] && !c->links[cpu])
-			r = cpu_attach_one(i, cpu);
-		else if (!online[cpu] && c->links[cpu])
-			cpu_detach_one(c, cpu);
-	}
-	return r;
+	return source_load(i, c->programs->skeleton, &c->programs->rodata->constants);
 }
 
 static int cpu_attach(struct source_instance *i)
 {
 	struct cpu *c = i->implementation;
-	int r = cpu_follow(i);
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = c->by_cycles ? PERF_TYPE_HARDWARE : PERF_TYPE_SOFTWARE,
+		.config = c->by_cycles ? PERF_COUNT_HW_CPU_CYCLES : PERF_COUNT_SW_CPU_CLOCK,
+		.sample_period = event_period(c, i->rate),
+		.disabled = 1,
+	};
+	int r = cpu_events_new(c->programs->progs.cpu_sample, &attr, &c->events);
 
-	c->is_attached = r >= 0;
-	return r < 0 ? r : 0;
+	return r < 0 ? r : cpu_events_follow(c->events);
 }
 
 static void cpu_tick(struct source_instance *i)
 {
 	const struct cpu *c = i->implementation;
 
-	if (c->is_attached)
-		(void)cpu_follow(i);
+	if (c->events)
+		(void)cpu_events_follow(c->events);
 }
 
 static int cpu_set_rate(struct source_instance *i, uint64_t hz)
 {
 	struct cpu *c = i->implementation;
-	uint64_t period;
+	int r = 0;
 
 	if (hz == 0 || hz > CPU_HZ_MAX)
 		return -EINVAL;
-	period = event_period(c, hz);
-	for (unsigned cpu = 0; cpu < c->n_cpus; cpu++) {
-		if (c->links[cpu] && ioctl(c->events[cpu], PERF_EVENT_IOC_PERIOD, &period) < 0)
-			return -errno;
-	}
+	if (c->events)
+		r = cpu_events_set_period(c->events, event_period(c, hz));
+	if (r < 0)
+		return r;
 	i->rate = hz;
 	i->period = NS_PER_SEC / hz;
 	return 0;

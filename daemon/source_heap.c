@@ -9,11 +9,11 @@
 #include <ctype.h>
 #include <math.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/cpu_events.h"
 #include "daemon/heap_calibrate.h"
 #include "daemon/heap_objects.h"
 #include "daemon/heap_process.h"
@@ -30,9 +30,12 @@
 #define BUDGET_ALWAYS 0.03
 #define BUDGET_ON_DEMAND 0.05
 #define SAMPLE_NS 12000.0	/* a stack, and its way through the ring (bench/heap) */
+#define USER_SHARE 0.05		/* of a hit's price: by which the code after a trap is slower (bench/heap) */
 #define SAMPLING_SHARE 0.25	/* of the budget, at most, for samples: the rest is for hits */
 #define HITS_PER_SAMPLE 16.0
 #define STEP_NS (10 * NS_PER_MS) /* how often accounts are looked at */
+#define TICK_FAST_NS 100000u	/* of user time, while probes are in that the budget will take out */
+#define TICK_SLOW_NS 2000000u
 #define TARGETS_MAX (HEAP_PROCESSES_MAX / 2)
 #define LINKS_FILES_WANTED 16384
 
@@ -53,6 +56,8 @@ struct heap {
 	struct target *processes;
 	struct targets targets;
 	struct heap_prices prices;
+	struct cpu_events *ticks;
+	bool is_fast;
 	sd_event_source *timer;
 	uint64_t hold;
 	double budget;
@@ -126,18 +131,7 @@ static struct target *find(struct heap *h, pid_t pid)
 
 static int read_meter(struct heap *h, struct heap_process *p)
 {
-	uint32_t id = (uint32_t)p->pid;
-	struct heap_counters c;
-	int r = heap_process_cpu(p, &p->meter.cpu_ns);
-
-	if (r < 0)
-		return r;
-	if (bpf_map_lookup_elem(bpf_map__fd(h->skel->maps.heap_processes), &id, &c) < 0)
-		return -errno;
-	p->meter.hits = c.hits;
-	p->meter.samples = c.samples;
-	p->meter.bytes = c.bytes;
-	return 0;
+	return heap_process_read(p, bpf_map__fd(h->skel->maps.heap_processes));
 }
 
 static void forget_process(struct source_instance *i, struct target *t)
@@ -164,38 +158,77 @@ static int set_interval(struct heap *h, struct heap_process *p, uint64_t interva
 	return bpf_map_update_elem(bpf_map__fd(h->skel->maps.heap_intervals), &id, &interval, BPF_ANY) < 0 ? -errno : 0;
 }
 
-/* An exponential draw, so that the first sample of a process is as likely anywhere as any other. */
-static int64_t first_countdown(uint64_t interval)
+static void note_place(struct heap *h, const struct site *s)
 {
-	uint32_t bits = 0;
+	for (size_t k = 0; k < ARRAY_SIZE(s->after); k++) {
+		uint32_t n = h->skel->bss->n_after, i = 0;
 
-	(void)!getrandom(&bits, sizeof(bits), GRND_NONBLOCK);
-	return (int64_t)(-log((bits + 1.0) / 4294967297.0) * (double)interval) + 1;
+		while (i < n && h->skel->bss->after[i] != s->after[k])
+			i++;
+		if (i < n || n == HEAP_AFTER_MAX)
+			continue;
+		h->skel->bss->after[n] = s->after[k];
+		h->skel->bss->n_after = n + 1;
+	}
 }
 
-static int make_known(struct heap *h, struct heap_process *p, uint64_t interval)
+/* Where ticks that belong to a probe come down. */
+static void note_places(struct heap *h, const struct heap_process *p)
 {
-	struct heap_counters counters = { .countdown = first_countdown(interval) };
-	uint32_t id = (uint32_t)p->pid;
-
-	if (bpf_map_update_elem(bpf_map__fd(h->skel->maps.heap_processes), &id, &counters, BPF_ANY) < 0)
-		return -errno;
-	return set_interval(h, p, interval);
+	for (size_t k = 0; k < p->n_links; k++)
+		for (uint32_t n = 0; n < p->links[k].allocator->n_sites; n++)
+			note_place(h, &p->links[k].allocator->sites[n]);
 }
 
-/* Probes in; what was gathered before they were out is told first. */
+static void account(struct heap *h, struct heap_process *p)
+{
+	if (read_meter(h, p) >= 0)
+		(void)heap_budget_step(&p->budget, &p->meter);
+}
+
+static void open_gate(struct heap *h, struct heap_process *p)
+{
+	account(h, p);
+	p->budget.is_attached = set_interval(h, p, p->interval) >= 0;
+}
+
+static void close_gate(struct heap *h, struct heap_process *p)
+{
+	uint64_t interval = p->interval;
+
+	(void)set_interval(h, p, 0);
+	p->interval = interval;
+	account(h, p);
+	p->budget.is_attached = false;
+}
+
+/* Probes in; what was gathered before they were out is told first. Taking them in and out takes the kernel tens of
+ * milliseconds, and they go one by one: so what counts is the gate, which opens when all are in and closes before any
+ * is out. */
 static void attach(struct source_instance *i, struct heap_process *p)
 {
 	struct heap *h = i->implementation;
 	int r;
 
-	if (p->is_duty)
+	if (p->is_duty && !p->budget.is_attached)
 		close_stretch(i, p);
 	r = heap_process_attach(p, &h->programs);
-	if (r < 0 && r != -ESRCH)
-		log_debug("heap: cannot probe process %d: error %d", (int)p->pid, -r);
-	if (read_meter(h, p) >= 0)
-		(void)heap_budget_step(&p->budget, &p->meter);
+	if (r < 0) {
+		if (r != -ESRCH)
+			log_debug("heap: cannot probe process %d: error %d", (int)p->pid, -r);
+		return;
+	}
+	note_places(h, p);
+	p->last_attach_ns = clock_now_ns(CLOCK_MONOTONIC);
+	if (p->n_links && !p->budget.is_attached)
+		open_gate(h, p);
+}
+
+static void detach(struct heap *h, struct heap_process *p)
+{
+	close_gate(h, p);
+	heap_process_detach(p);
+	p->is_duty = true;
 }
 
 static void scan(struct source_instance *i, struct heap_process *p)
@@ -206,7 +239,7 @@ static void scan(struct source_instance *i, struct heap_process *p)
 
 	p->next_scan_ns = p->scans < ARRAY_SIZE(scan_after_ms) ? now + scan_after_ms[p->scans++] * NS_PER_MS : 0;
 	if (r > 0 && (p->budget.is_attached || !p->is_duty))
-		attach(i, p);
+		attach(i, p); /* the new ones, too */
 }
 
 static int add_process(struct source_instance *i, pid_t pid)
@@ -225,7 +258,8 @@ static int add_process(struct source_instance *i, pid_t pid)
 	r = heap_process_new(pid, &p);
 	if (r < 0)
 		return r;
-	r = make_known(h, p, i->period);
+	p->interval = i->period;
+	r = heap_process_make_known(p, bpf_map__fd(h->skel->maps.heap_processes), i->period);
 	if (r < 0)
 		return r;
 	t = calloc(1, sizeof(*t));
@@ -287,8 +321,7 @@ static void step(struct source_instance *i, struct target *t)
 		scan(i, p);
 	switch (heap_budget_step(&p->budget, &p->meter)) {
 	case HEAP_DETACH:
-		heap_process_detach(p);
-		p->is_duty = true;
+		detach(h, p);
 		break;
 	case HEAP_ATTACH:
 		if (p->n_links && p->is_duty)
@@ -297,6 +330,24 @@ static void step(struct source_instance *i, struct target *t)
 	case HEAP_STAY:
 		break;
 	}
+}
+
+/* A program that is slowed down much comes only a little way while its probes are in: many ticks then, to tell how
+ * far. */
+static void set_ticks(struct heap *h)
+{
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+	bool fast = false;
+
+	for (const struct target *t = h->processes; t; t = t->hh.next) {
+		const struct heap_process *p = t->process;
+
+		fast |= p->budget.is_attached && (p->is_duty || now - p->last_attach_ns < 200 * NS_PER_MS);
+	}
+	if (!h->ticks || fast == h->is_fast || cpu_events_set_period(h->ticks, fast ? TICK_FAST_NS : TICK_SLOW_NS) < 0)
+		return;
+	h->skel->data->tick_ns = fast ? TICK_FAST_NS : TICK_SLOW_NS;
+	h->is_fast = fast;
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
@@ -309,6 +360,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 	(void)usec;
 	HASH_ITER(hh, h->processes, t, next)
 		step(i, t);
+	set_ticks(h);
 	(void)sd_event_now(sd_event_source_get_event(s), CLOCK_MONOTONIC, &now);
 	(void)sd_event_source_set_time(s, now + STEP_NS / 1000);
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
@@ -328,14 +380,19 @@ static void adapt_interval(struct source_instance *i, struct heap_process *p)
 	samples = MAX(SAMPLING_SHARE * h->budget * cpu / SAMPLE_NS, hits / HITS_PER_SAMPLE / 4);
 	samples = MIN(samples, hits / HITS_PER_SAMPLE * 4);
 	interval = MIN(MAX(bytes / MAX(samples, 1.0), (double)INTERVAL_MIN), (double)i->period);
-	if (interval < 0.8 * (double)p->interval || interval > 1.25 * (double)p->interval)
-		(void)set_interval(h, p, (uint64_t)interval);
+	if (interval >= 0.8 * (double)p->interval && interval <= 1.25 * (double)p->interval)
+		return;
+	p->interval = (uint64_t)interval;
+	if (p->budget.is_attached)
+		(void)set_interval(h, p, p->interval);
 }
 
 static void heap_tick(struct source_instance *i)
 {
 	struct heap *h = i->implementation;
 
+	if (h->ticks)
+		(void)cpu_events_follow(h->ticks);
 	for (struct target *t = h->processes; t; t = t->hh.next)
 		adapt_interval(i, t->process);
 }
@@ -454,6 +511,7 @@ static void heap_close(struct source_instance *i)
 		(void)heap_process_free(t->process);
 		free(t);
 	}
+	(void)cpu_events_free(h->ticks);
 	heap_bpf__destroy(h->skel);
 	(void)heap_sites_free(h->sites);
 	(void)heap_objects_free(h->objects);
@@ -496,7 +554,7 @@ static int heap_load(struct source_instance *i, struct heap *h)
 	(void)bpf_program__set_expected_attach_type(h->skel->progs.heap_return, (enum bpf_attach_type)h->programs.other_type);
 	(void)bpf_program__set_expected_attach_type(h->skel->progs.heap_free, (enum bpf_attach_type)h->programs.other_type);
 	(void)bpf_program__set_expected_attach_type(h->skel->progs.heap_usdt, (enum bpf_attach_type)h->programs.other_type);
-	return source_load(i, h->skel->obj, &h->skel->rodata->constants);
+	return source_load(i, h->skel->skeleton, &h->skel->rodata->constants);
 }
 
 static int heap_prepare(struct source_instance *i, struct heap *h)
@@ -512,6 +570,8 @@ static int heap_prepare(struct source_instance *i, struct heap *h)
 		r = heap_calibrate(&h->programs, bpf_map__fd(h->skel->maps.heap_processes), &h->prices.hit_ns);
 	if (r < 0)
 		return r;
+	h->prices.tick_ns = TICK_FAST_NS;
+	h->prices.user_ns = USER_SHARE * h->prices.hit_ns;
 	h->prices.sample_ns = MAX(SAMPLE_NS, h->prices.hit_ns);
 	log_debug("heap: a hit costs %.0f ns here", h->prices.hit_ns);
 	return 0;
@@ -540,6 +600,21 @@ static int heap_open(struct source_instance *i)
 	return heap_prepare(i, h);
 }
 
+static int attach_ticks(struct heap *h)
+{
+	const struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = PERF_TYPE_SOFTWARE,
+		.config = PERF_COUNT_SW_CPU_CLOCK,
+		.sample_period = TICK_SLOW_NS,
+		.disabled = 1,
+	};
+	int r = cpu_events_new(h->skel->progs.heap_tick, &attr, &h->ticks);
+
+	h->skel->data->tick_ns = TICK_SLOW_NS;
+	return r < 0 ? r : cpu_events_follow(h->ticks);
+}
+
 static int heap_attach(struct source_instance *i)
 {
 	struct heap *h = i->implementation;
@@ -556,6 +631,9 @@ static int heap_attach(struct source_instance *i)
 	h->skel->links.heap_exit = bpf_program__attach(h->skel->progs.heap_exit);
 	if (!h->skel->links.heap_exec || !h->skel->links.heap_fork || !h->skel->links.heap_exit)
 		return -errno;
+	r = attach_ticks(h);
+	if (r < 0)
+		return r;
 	add_running(i);
 	return 0;
 }

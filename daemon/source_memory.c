@@ -2,12 +2,11 @@
  * at a window's end from daemon/resident.c; here they meet, and the rate is kept within bounds. */
 #include <assert.h>
 #include <fcntl.h>
-#include <linux/perf_event.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "daemon/cpu_events.h"
 #include "daemon/resident.h"
 #include "daemon/sources.h"
 #include "bpf/memory.skel.h"
@@ -22,8 +21,7 @@
 
 struct memory {
 	struct memory_bpf *skel;
-	struct bpf_link **event_links; /* one a CPU, where there is no tracepoint */
-	size_t n_event_links;
+	struct cpu_events *events; /* where there is no tracepoint */
 	struct resident *resident;
 	int proc_fd;
 	uint64_t hold; /* files of the stacks that still hold memory */
@@ -47,9 +45,7 @@ static void memory_close(struct source_instance *i)
 
 	if (!m)
 		return;
-	for (size_t k = 0; k < m->n_event_links; k++)
-		(void)bpf_link__destroy(m->event_links[k]);
-	free(m->event_links);
+	(void)cpu_events_free(m->events);
 	memory_bpf__destroy(m->skel);
 	(void)resident_free(m->resident);
 	if (m->hold)
@@ -70,7 +66,7 @@ static int memory_load(struct source_instance *i, struct memory *m)
 	(void)bpf_program__set_autoload(m->skel->progs.memory_fault_user, tracepoint);
 	(void)bpf_program__set_autoload(m->skel->progs.memory_fault_kernel, tracepoint);
 	(void)bpf_program__set_autoload(m->skel->progs.memory_fault_event, !tracepoint);
-	return source_load(i, m->skel->obj, &m->skel->rodata->constants);
+	return source_load(i, m->skel->skeleton, &m->skel->rodata->constants);
 }
 
 static int memory_open(struct source_instance *i)
@@ -97,42 +93,18 @@ static int memory_open(struct source_instance *i)
 	return 0;
 }
 
-static int attach_event(struct memory *m, int cpu)
+static int attach_events(struct memory *m)
 {
-	struct perf_event_attr attr = {
+	const struct perf_event_attr attr = {
 		.size = sizeof(attr),
 		.type = PERF_TYPE_SOFTWARE,
 		.config = PERF_COUNT_SW_PAGE_FAULTS,
 		.sample_period = 1,
+		.disabled = 1,
 	};
-	_cleanup_close_ int fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
-	struct bpf_link *link;
+	int r = cpu_events_new(m->skel->progs.memory_fault_event, &attr, &m->events);
 
-	if (fd < 0)
-		return -errno;
-	link = bpf_program__attach_perf_event(m->skel->progs.memory_fault_event, fd);
-	if (!link)
-		return -errno;
-	(void)TAKE_FD(fd); /* the link closes it */
-	m->event_links[m->n_event_links++] = link;
-	return 0;
-}
-
-static int attach_events(struct memory *m)
-{
-	int cpus = libbpf_num_possible_cpus(), r = -ENODEV;
-
-	if (cpus < 0)
-		return cpus;
-	m->event_links = calloc((size_t)cpus, sizeof(struct bpf_link *));
-	if (!m->event_links)
-		return -ENOMEM;
-	for (int cpu = 0; cpu < cpus; cpu++) {
-		r = attach_event(m, cpu);
-		if (r < 0 && r != -ENODEV) /* that one is offline */
-			return r;
-	}
-	return m->n_event_links ? 0 : r;
+	return r < 0 ? r : cpu_events_follow(m->events);
 }
 
 static int memory_attach(struct source_instance *i)
@@ -214,6 +186,8 @@ static void memory_tick(struct source_instance *i)
 	unsigned shift = m->skel->data->block_shift;
 	struct resident_stats stats;
 
+	if (m->events)
+		(void)cpu_events_follow(m->events);
 	m->samples_at_tick = m->samples;
 	resident_stats(m->resident, &stats);
 	m->calm_seconds = samples < SAMPLES_PER_SECOND_LOW ? m->calm_seconds + 1 : 0;

@@ -34,6 +34,8 @@ struct source_instance {
 };
 
 /* Between a skeleton's open and load: shares the unwinder's maps, sizes ring and map of PIDs, fills the constants,
- * loads, opens the ring. obj and constants are the skeleton's (skeleton->obj, &skeleton->rodata->constants). Programs
+ * loads, opens the ring. Both are the skeleton's (its .skeleton, &rodata->constants); loading by way of it lets .data and .bss
+ * be written afterwards. Programs
  * called select_fork and select_exit are loaded only where PIDs are selected. */
-int source_load(struct source_instance *i, struct bpf_object *obj, struct source_constants *constants);
+int source_load(
+        struct source_instance *i, struct bpf_object_skeleton *skeleton, struct source_constants *constants);

@@ -1,5 +1,9 @@
 #include "symbolizer/instruction.h"
 
+#include <string.h>
+
+#include "base/cleanup.h"
+
 /* Intel SDM volume 2, chapter 2: prefixes, REX, ModRM, SIB, displacement, immediate. */
 
 enum { RDX = 2, RSP = 4, RSI = 6, RDI = 7 };
@@ -127,13 +131,54 @@ static bool is_emulated(const uint8_t *code, size_t n)
 	       (code[0] == 0x0f && code[1] == 0x1f);		    /* nop with operands */
 }
 
+static int32_t read_i32(const uint8_t *code)
+{
+	int32_t value;
+
+	memcpy(&value, code, sizeof(value));
+	return value;
+}
+
+/* Where the code goes on after an emulated instruction at `at`. */
+static void set_after(struct instruction_slide *s, const uint8_t *code, size_t n)
+{
+	const uint8_t *c = code + s->offset;
+	size_t room = n - s->offset;
+	int32_t next = (int32_t)s->offset + 1, target;
+
+	if ((c[0] & 0xf0) == 0x40) { /* push r8..r15 */
+		next += 1;
+		target = next;
+	} else if ((c[0] & 0xf0) == 0x70 || c[0] == 0xeb) {
+		next += 1;
+		target = next + (int8_t)c[1];
+	} else if (c[0] == 0x0f && (c[1] & 0xf0) == 0x80 && room >= 6) {
+		next += 5;
+		target = next + read_i32(c + 2);
+	} else if ((c[0] == 0xe8 || c[0] == 0xe9) && room >= 5) {
+		next += 4;
+		target = next + read_i32(c + 1);
+	} else if (c[0] == 0x0f) { /* nop */
+		next += 1 + (int32_t)modrm_length(c + 2, room - MIN(room, (size_t)2));
+		target = next;
+	} else {
+		target = next;
+	}
+	s->after[0] = c[0] == 0xe8 || c[0] == 0xe9 || c[0] == 0xeb ? target : next;
+	s->after[1] = target;
+}
+
 struct instruction_slide instruction_slide(const uint8_t *code, size_t n, unsigned n_arguments)
 {
 	for (size_t at = 0; at < n;) {
 		size_t length;
 
-		if (is_emulated(code + at, n - at))
-			return (struct instruction_slide){ .offset = (uint32_t)at, .is_emulated = true };
+		if (is_emulated(code + at, n - at)) {
+			struct instruction_slide s = { .offset = (uint32_t)at, .is_emulated = true };
+
+			set_after(&s, code, n);
+			return s;
+		}
 		length = passable(code + at, n - at, n_arguments);
 		if (length == 0)
 			break;

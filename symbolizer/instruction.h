@@ -8,6 +8,7 @@
 
 struct instruction_slide {
 	uint32_t offset;  /* from the first instruction to the one to probe */
+	int32_t after[2]; /* offsets of what comes after it: twice the same unless it is a conditional jump */
 	bool is_emulated; /* else none was found that may be reached: offset is 0 */
 };
 

@@ -155,6 +155,7 @@ struct site {
 	uint64_t probe;          /* file offset to probe: the first emulated instruction with the arguments still in place */
 	uint64_t counter_offset; /* USDT: file offset of its semaphore, 0 for none */
 	uint16_t function, allocator, flags;
+	uint16_t after[2]; /* where the code goes on after probe: low 12 bits of the file offset */
 	uint8_t operands[3]; /* USDT: DWARF numbers of the registers that hold the arguments */
 	uint8_t padding;
 	char name[32];

@@ -118,6 +118,8 @@ static void add_function(struct sites *s, const char *name, uint64_t vaddr, uint
 		return;
 	slide = instruction_slide(code, size, arguments_of(function));
 	site.probe = site.entry + slide.offset;
+	for (size_t i = 0; i < ARRAY_SIZE(site.after); i++)
+		site.after[i] = (uint16_t)((site.entry + (uint64_t)(int64_t)slide.after[i]) & 0xfff);
 	site.flags = (uint16_t)(SITE_AT_ENTRY | (slide.is_emulated ? SITE_EMULATED : 0) |
 				(allocator == 0 ? s->flags : 0));
 	(void)snprintf(site.name, sizeof(site.name), "%s", name);
