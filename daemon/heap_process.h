@@ -36,6 +36,7 @@ struct heap_process {
 	unsigned scans;
 	uint64_t interval;	 /* in force while the gate is open */
 	uint64_t last_attach_ns;
+	double told_bytes;	 /* in this window, as allocated */
 	struct heap_meter meter, meter_at_tick;
 };
 

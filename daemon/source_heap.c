@@ -97,9 +97,10 @@ static void close_stretch(struct source_instance *i, struct heap_process *p)
 {
 	struct heap *h = i->implementation;
 	uint64_t attached_ns = (uint64_t)p->budget.attached_ns;
-	double scale = heap_budget_close_stretch(&p->budget);
+	double scale = heap_budget_close_stretch(&p->budget), before = h->told_bytes;
 
 	heap_objects_report(h->objects, (uint32_t)p->pid, scale, p->is_duty ? scale : 1, deliver, i);
+	p->told_bytes += h->told_bytes - before;
 	if (p->is_duty) { /* what becomes of the survivors is not seen */
 		h->stretches += attached_ns > 0;
 		h->stretch_ns += attached_ns;
@@ -111,11 +112,12 @@ static void close_stretch(struct source_instance *i, struct heap_process *p)
 static void close_window(struct source_instance *i, struct heap_process *p)
 {
 	struct heap *h = i->implementation;
-	double before = h->told_bytes, error;
+	double error;
 
 	close_stretch(i, p);
-	error = heap_budget_close_window(&p->budget) * (h->told_bytes - before);
+	error = heap_budget_close_window(&p->budget) * p->told_bytes;
 	h->error_bytes2 += error * error;
+	p->told_bytes = 0;
 	p->is_duty = !p->budget.is_attached && p->n_links > 0;
 }
 
