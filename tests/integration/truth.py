@@ -24,13 +24,11 @@ def shares_hold(p, hz, least):
     mine = lambda s: str(s.labels.get("exe", "")).endswith("workload-shares")
     samples = p.total(0, mine)
     check.that(samples >= least, f"{hz} Hz: {samples} samples, at least {least}")
-    flat = p.flat(0, lambda s: mine(s) and s.stack[0].name in SHARES)
-    spinning = sum(flat.values())
-    # The kernel takes a few samples inside the loops (ticks); those stand under the function that they interrupted.
-    check.that(spinning >= 0.9 * samples, f"{hz} Hz: {spinning} of {samples} samples have a spin function as leaf")
-    tolerance = 0.015 if samples >= 9000 else 0.05
+    # On a busy machine the kernel takes some samples inside the loops; those stand under the function that they interrupted.
     cum = p.cum(0, mine)
     total = sum(cum[name] for name in SHARES)
+    check.that(total >= 0.95 * samples, f"{hz} Hz: {total} of {samples} samples are in a spin function")
+    tolerance = 0.015 if samples >= 9000 else 0.08
     for name, share in SHARES.items():
         check.near(cum[name] / total, share, tolerance, f"{hz} Hz: share of {name}")
     complete = sum(s.values[0] for s in p.samples if mine(s) and not truncated(s))
@@ -50,9 +48,9 @@ def shares_hold(p, hz, least):
 
 with check.scratch() as d:
     shares_hold(record(d, "fast", 1000, check.workload("shares"), 600, 2, 2), 1000, 9000)
-    shares_hold(record(d, "slow", 100, check.workload("shares"), 600, 2, 1), 100, 300)
+    shares_hold(record(d, "slow", 97, check.workload("shares"), 600, 2, 1), 97, 300)
 
-    p = record(d, "deep", 200, check.workload("deep"), 2, 400)
+    p = record(d, "deep", 200, check.workload("deep"), 6, 400)
     deep = [s for s in p.samples if any(f.name == "spin_bottom" for f in s.stack)]
     total = sum(s.values[0] for s in deep)
     whole = sum(s.values[0] for s in deep
