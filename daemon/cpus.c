@@ -1,5 +1,6 @@
 #include "daemon/cpus.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <string.h>
 #include "base/fd.h"
@@ -9,18 +10,21 @@ int cpus_parse(const char *list, bool *ret, unsigned n)
 	const char *p = list;
 
 	while (*p && *p != '\n') {
+		unsigned long first, last;
 		char *end;
-		unsigned long first = strtoul(p, &end, 10), last = first;
 
-		if (end == p)
+		if (!isdigit((unsigned char)*p))
 			return -EBADMSG;
+		first = last = strtoul(p, &end, 10);
 		p = end;
 		if (*p == '-') {
-			last = strtoul(p + 1, &end, 10);
-			if (end == p + 1 || last < first)
+			if (!isdigit((unsigned char)p[1]))
 				return -EBADMSG;
+			last = strtoul(p + 1, &end, 10);
 			p = end;
 		}
+		if (last < first)
+			return -EBADMSG;
 		for (unsigned long cpu = first; cpu <= last && cpu < n; cpu++)
 			ret[cpu] = true;
 		if (*p == ',')
