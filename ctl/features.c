@@ -71,7 +71,7 @@ static int features_run(const struct command *c, int argc, char **argv)
 const struct command features_command = {
 	.name = "features",
 	.arguments = "",
-	.summary = "show what this kernel allows, and why not",
+	.summary = "Show what this kernel allows, and why not",
 	.details = "Which sources work on this machine and what they need. Asks the running emberd, else a private "
 	           "one.\n\n"
 	           "Examples:\n"

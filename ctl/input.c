@@ -49,7 +49,8 @@ int input_load(const struct input *in, const char *const *files, size_t n_files,
 	if (n_files == 0)
 		return source_load(&in->source, ret);
 	if (source_is_given(&in->source))
-		return log_err(0, "give files or a selection (--type, --from, --to, --match, --source), not both"), -EINVAL;
+		return log_err(0, "give files or a selection (--type, --from, --to, --match, --source), not both"),
+		       -EINVAL;
 	r = profile_new(NULL, &p);
 	if (r < 0)
 		return log_err(r, "cannot read profiles");
@@ -60,8 +61,8 @@ int input_load(const struct input *in, const char *const *files, size_t n_files,
 		r = file_read_into(p, NULL, AT_FDCWD, files[i], &error);
 		if (r < 0) {
 			progress_end(&progress);
-			(void)log_err(
-			        0, "%s: %s", strcmp(files[i], "-") == 0 ? "standard input" : files[i], error.text);
+			(void)log_err(0, "%s: %s%s", strcmp(files[i], "-") == 0 ? "standard input" : files[i],
+			        r == -EBADMSG ? "not a readable profile: " : "", error.text);
 			return r;
 		}
 	}

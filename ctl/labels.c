@@ -68,7 +68,7 @@ static int labels_run(const struct command *c, int argc, char **argv)
 const struct command labels_command = {
 	.name = "labels",
 	.arguments = "[NAME]",
-	.summary = "Label names of a selection, or the values of one",
+	.summary = "List the label names of a selection, or the values of one",
 	.details = "Looks at the last day where --from is not given; says in how many files each is.\n\n"
 	           "Examples:\n"
 	           "  emberctl labels\n"

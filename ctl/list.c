@@ -67,7 +67,7 @@ static int list_run(const struct command *c, int argc, char **argv)
 const struct command list_command = {
 	.name = "list",
 	.arguments = "",
-	.summary = "Stored profiles of a selection (default: the last day)",
+	.summary = "List the stored profiles of a selection (default: the last day)",
 	.details = "One line a file: a window, or the hour or day that older windows were merged into. With --match, "
 	           "files "
 	           "of which the index knows that nothing in them matches are left out.\n\n"

@@ -19,9 +19,11 @@ static void print_help(FILE *f)
 	      "  --help       this list; 'emberctl COMMAND --help' explains one command, with examples\n"
 	      "  --version    print the version\n\n"
 	      "Examples:\n"
-	      "  emberctl top cpu.pb.gz\n"
-	      "  emberctl flamegraph -o cpu.svg cpu.pb.gz\n"
-	      "  emberctl diff before.pb.gz after.pb.gz\n",
+	      "  emberctl record -d 10 -o cpu.pb.gz             ten seconds of the whole host\n"
+	      "  emberctl top cpu.pb.gz                         where the time went\n"
+	      "  emberctl flamegraph -o cpu.html cpu.pb.gz      the same as a picture\n"
+	      "  emberctl diff --normalize old.pb.gz new.pb.gz  what changed\n"
+	      "  emberctl top --type cpu --from -1h             the last hour of this host's store\n",
 	        f);
 }
 

@@ -533,7 +533,7 @@ static int record_run(const struct command *c, int argc, char **argv)
 const struct command record_command = {
 	.name = "record",
 	.arguments = "[-- COMMAND...]",
-	.summary = "take one profile now, with or without a running emberd",
+	.summary = "Take one profile now, with or without a running emberd",
 	.details = "Records the whole host, or what the options select, and writes one file a source. With a command "
 	           "it records "
 	           "that and its children from the first instruction to the last. Ctrl-C ends a recording early and "

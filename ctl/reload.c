@@ -43,7 +43,7 @@ static int reload_run(const struct command *c, int argc, char **argv)
 const struct command reload_command = {
 	.name = "reload",
 	.arguments = "",
-	.summary = "let the running emberd read its configuration again",
+	.summary = "Let the running emberd read its configuration again",
 	.details = "A file with a mistake leaves the old configuration in force; the mistake is said with file, line "
 	           "and key. "
 	           "'emberd --check-config' tells beforehand.\n\n"

@@ -201,7 +201,7 @@ static int status_run(const struct command *c, int argc, char **argv)
 const struct command status_command = {
 	.name = "status",
 	.arguments = "",
-	.summary = "show what the running emberd does, loses and costs",
+	.summary = "Show what the running emberd does, loses and costs",
 	.details = "Memory of emberd, its children and its BPF maps, CPU time, samples and losses by name, windows "
 	           "written.\n\n"
 	           "Examples:\n"

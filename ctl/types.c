@@ -67,7 +67,7 @@ static int types_run(const struct command *c, int argc, char **argv)
 const struct command types_command = {
 	.name = "types",
 	.arguments = "",
-	.summary = "Profile types that a store holds",
+	.summary = "List the profile types that a store holds",
 	.details = "Counts windows, and the hours and days that older windows were merged into.\n\n"
 	           "Examples:\n"
 	           "  emberctl types\n"
