@@ -81,7 +81,7 @@ def configuration():
 
 
 def window_is_whole(p, workload):
-    mine = [s for s in p.samples if str(s.labels.get("exe", "")).endswith("workload-shares")]
+    mine = [s for s in p.samples if s.labels.get("pid") == workload.pid]
     total = sum(s.values[0] for s in mine)
     spinning = sum(s.values[0] for s in mine if any(f.name.startswith("spin_") for f in s.stack))
     check.that(total >= 100 and spinning >= 0.9 * total, f"{spinning} of {total} samples of the workload are named")
