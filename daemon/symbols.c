@@ -10,12 +10,11 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "daemon/kallsyms.h"
 
 #define DEBUG_DIRECTORIES_MAX 16
 #define POISONED_MAX 256
 #define USED_AGAIN_SEC 3600 /* a file's time is set anew at most this often */
-#define MODULES_BYTES_MAX (1u << 20)
-#define KALLSYMS_LOOK_LINES 5000
 
 struct symbols {
 	struct symbolizer *symbolizer;
@@ -35,7 +34,7 @@ struct request {
 	struct symbol_table *known;
 	uint64_t *missing;
 	uint32_t n_missing;
-	bool is_kernel;
+	bool is_kernel, is_live; /* is_live: asked of /proc/kallsyms itself, not of the copy */
 	symbols_done_t done;
 	void *userdata;
 };
@@ -143,6 +142,38 @@ static void request_finish(struct request *q)
 	request_free(q);
 }
 
+static void request_send(struct request *q, enum symbolizer_kind kind, int fd, int debug_fd);
+
+/* Keeps as missing what got no name. */
+static void keep_unknown(struct request *q)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < q->n_missing; i++) {
+		const struct symbols_frame *f;
+
+		if (!q->known || symbol_table_find(q->known, q->missing[i], &f) <= 0)
+			q->missing[n++] = q->missing[i];
+	}
+	q->n_missing = n;
+}
+
+/* What the copy of kallsyms does not know may be a BPF program: ask the kernel. true: under way. */
+static bool ask_live(struct request *q)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (!q->is_kernel || q->is_live)
+		return false;
+	keep_unknown(q);
+	if (q->n_missing == 0)
+		return false;
+	q->is_live = true;
+	fd = kallsyms_open();
+	request_send(q, SYMBOLIZER_KALLSYMS, fd, -1);
+	return true;
+}
+
 static void on_answer(void *userdata, int result, const void *answer, size_t bytes)
 {
 	struct request *q = userdata;
@@ -154,7 +185,8 @@ static void on_answer(void *userdata, int result, const void *answer, size_t byt
 			poison(q->symbols, q->name);
 		log_debug("no symbols of %s: %s", *q->name ? q->name : "a perf map", strerror(-r));
 	}
-	request_finish(q);
+	if (!ask_live(q))
+		request_finish(q);
 }
 
 static void load_known(struct request *q)
@@ -282,58 +314,12 @@ int symbols_of_file(struct symbols *s, struct code *code, uint32_t file, const u
 
 /* ---- kernel ------------------------------------------------------------------------------------------------------ */
 
-/* Addresses hold for one boot and one set of loaded modules; reference counts are none of it. */
-static uint64_t hash_modules(void)
-{
-	_cleanup_fclose_ FILE *f = fopen("/proc/modules", "re");
-	_cleanup_free_ char *line = NULL;
-	uint64_t hash = 0;
-	size_t room = 0, bytes = 0;
-
-	while (f && bytes < MODULES_BYTES_MAX && getline(&line, &room, f) > 0) {
-		char name[128] = "", address[64] = "";
-
-		bytes += strlen(line);
-		(void)sscanf(line, "%127s %*s %*s %*s %*s %63s", name, address);
-		hash ^= XXH3_64bits(name, sizeof(name)) * 31 + XXH3_64bits(address, sizeof(address));
-	}
-	return hash;
-}
-
-static int kernel_name(char name[SYMBOL_TABLE_NAME_MAX])
-{
-	_cleanup_free_ char *boot = NULL;
-	size_t size;
-	int r = file_read_all(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 256, &boot, &size);
-
-	if (r < 0)
-		return r;
-	(void)snprintf(name, SYMBOL_TABLE_NAME_MAX, "kernel-%.*s-%016llx", (int)strcspn(boot, "\n"), boot,
-	        (unsigned long long)hash_modules());
-	return strchr(name, '/') ? -EBADMSG : 0;
-}
-
-/* A kernel that hides its addresses (kptr_restrict, no CAP_SYSLOG) shows zeros: what it would answer is nothing, and
- * must not be remembered as the truth. */
-static bool kallsyms_are_visible(void)
-{
-	_cleanup_fclose_ FILE *f = fopen("/proc/kallsyms", "re");
-	_cleanup_free_ char *line = NULL;
-	size_t room = 0;
-
-	/* Per-CPU symbols stand at 0 in many kernels: one address that does not is enough. */
-	for (unsigned i = 0; f && i < KALLSYMS_LOOK_LINES && getline(&line, &room, f) > 0; i++)
-		if (strspn(line, "0") < 16)
-			return true;
-	return false;
-}
-
 int symbols_of_kernel(struct symbols *s, const uint64_t *addresses, uint32_t n, symbols_done_t done, void *userdata)
 {
 	_cleanup_(request_freep) struct request *q = NULL;
-	char name[SYMBOL_TABLE_NAME_MAX];
+	char name[KALLSYMS_NAME_MAX];
 	_cleanup_close_ int fd = -1;
-	int r = kernel_name(name);
+	int r = kallsyms_name(name);
 
 	if (r < 0)
 		return r;
@@ -341,8 +327,12 @@ int symbols_of_kernel(struct symbols *s, const uint64_t *addresses, uint32_t n, 
 	if (r < 0)
 		return r;
 	q->is_kernel = true;
-	if (q->n_missing > 0)
-		fd = kallsyms_are_visible() ? open("/proc/kallsyms", O_RDONLY | O_CLOEXEC) : -1;
+	if (q->n_missing > 0 && s->dirfd >= 0)
+		fd = kallsyms_open_copy(s->dirfd, name);
+	if (q->n_missing > 0 && fd < 0) {
+		q->is_live = true;
+		fd = kallsyms_open();
+	}
 	request_send(TAKE_PTR(q), SYMBOLIZER_KALLSYMS, fd, -1);
 	return 0;
 }
