@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "ctl/command.h"
+#include "profile/snapshot.h"
 #include "ctl/picture.h"
 #include "profile/file.h"
 
@@ -22,6 +23,7 @@ static int flamegraph_run(const struct command *c, int argc, char **argv)
 	r = input_load(&args.input, args.arguments, args.n_arguments, &p);
 	if (r < 0)
 		return r;
+	snapshot_average(p);
 	r = input_value_index(&args.input, p, &o.flamegraph.value_index);
 	if (r < 0)
 		return r;

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "ctl/progress.h"
 #include "ctl/source.h"
+#include "profile/snapshot.h"
 
 void side_done(struct side *s)
 {
@@ -22,6 +23,7 @@ int side_load_file(const struct input *in, const char *file, struct side *ret)
 	r = input_load(in, &file, 1, &p);
 	if (r < 0)
 		return r;
+	snapshot_average(p);
 	r = input_value_index(in, p, &value_index);
 	if (r < 0)
 		return r;
@@ -86,6 +88,7 @@ int side_load_range(const struct input *in, const char *range, struct side *ret)
 	r = source_run(&q, &s.whole, &report);
 	if (r < 0)
 		return r;
+	snapshot_average(s.whole);
 	r = input_value_index(in, s.whole, &s.value_index);
 	if (r < 0)
 		return r;

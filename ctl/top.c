@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "ctl/command.h"
+#include "profile/snapshot.h"
 #include "ctl/summary.h"
 #include "ctl/table.h"
 #include "profile/top.h"
@@ -153,6 +154,7 @@ static int top_run(const struct command *c, int argc, char **argv)
 	r = input_load(&args.input, args.arguments, args.n_arguments, &p);
 	if (r < 0)
 		return r;
+	snapshot_average(p);
 	r = input_value_index(&args.input, p, &value_index);
 	if (r < 0)
 		return r;

@@ -375,6 +375,7 @@ static int add_ledger(struct profile_builder *b)
 		{ LEDGER_RATE_HZ, b->facts.rate },
 		{ LEDGER_COST_CPU_NS, b->facts.cost_cpu_ns },
 		{ LEDGER_UNSYMBOLIZED, b->unsymbolized },
+		{ LEDGER_WINDOWS, 1 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {

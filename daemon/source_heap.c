@@ -484,14 +484,14 @@ static unsigned heap_notes(struct source_instance *i, struct source_note *ret)
 	sampling = heap_objects_error(h->objects);
 	if (h->told_bytes > 0)
 		sampling = hypot(sampling, sqrt(h->error_bytes2) / h->told_bytes);
-	ret[n++] = (struct source_note){ "heap.error_permille", (uint64_t)lrint(MIN(sampling, 10.0) * 1000) };
+	ret[n++] = (struct source_note){ "heap.error_permille_max", (uint64_t)lrint(MIN(sampling, 10.0) * 1000) };
 	ret[n++] = (struct source_note){ "heap.duty_stretches", h->stretches };
 	if (h->has_survivors) /* in use says what outlived a stretch of this length on average */
-		ret[n++] = (struct source_note){ "heap.survivors_of_ms",
+		ret[n++] = (struct source_note){ "heap.survivors_of_ms_max",
 			h->stretches ? h->stretch_ns / h->stretches / NS_PER_MS : 0 };
-	ret[n++] = (struct source_note){ "heap.refused_sites", (uint64_t)stepped };
-	ret[n++] = (struct source_note){ "heap.processes_over_limit", h->full };
-	ret[n++] = (struct source_note){ "heap.objects_dropped", stats.dropped };
+	ret[n++] = (struct source_note){ "heap.refused_sites_max", (uint64_t)stepped };
+	ret[n++] = (struct source_note){ "heap.processes_over_limit_max", h->full };
+	ret[n++] = (struct source_note){ "heap.objects_dropped_max", stats.dropped };
 	h->error_bytes2 = h->told_bytes = 0;
 	h->stretches = h->stretch_ns = 0;
 	h->has_survivors = false;

@@ -207,8 +207,8 @@ static unsigned memory_notes(struct source_instance *i, struct source_note *ret)
 	struct resident_stats stats;
 
 	resident_stats(m->resident, &stats);
-	ret[0] = (struct source_note){ "memory.faults_dropped", stats.dropped };
-	ret[1] = (struct source_note){ "memory.block_bytes", 1ull << (MEMORY_BLOCK_SHIFT + m->skel->data->block_shift) };
+	ret[0] = (struct source_note){ "memory.faults_dropped_max", stats.dropped };
+	ret[1] = (struct source_note){ "memory.block_bytes_max", 1ull << (MEMORY_BLOCK_SHIFT + m->skel->data->block_shift) };
 	return 2;
 }
 

@@ -13,6 +13,7 @@
 #define LEDGER_THROTTLED "throttled"       /* samples not taken to stay inside the budget */
 #define LEDGER_RATE_HZ "rate_hz"           /* in force */
 #define LEDGER_COST_CPU_NS "cost_cpu_ns"   /* of the profiler itself */
+#define LEDGER_WINDOWS "windows"           /* that were merged into this profile; 1 in each (profile/snapshot.h) */
 #define LEDGER_UNSYMBOLIZED "unsymbolized" /* user frames without a name */
 
 #define LEDGER_NAME_MAX 48

@@ -49,7 +49,7 @@ static int steps_open(struct source_instance *i)
 	if (!skeleton)
 		return -errno;
 	i->implementation = skeleton;
-	return source_load(i, skeleton->obj, &skeleton->rodata->constants);
+	return source_load(i, skeleton->skeleton, &skeleton->rodata->constants);
 }
 
 static int steps_attach(struct source_instance *i)

@@ -1,0 +1,285 @@
+/* emberctl leaks: which stacks hold more and more memory, told from caches and warm-up (profile/leak.h). */
+#include <string.h>
+
+#include "base/log.h"
+#include "base/units.h"
+#include "ctl/command.h"
+#include "ctl/progress.h"
+#include "ctl/table.h"
+#include "profile/file.h"
+#include "profile/frame.h"
+#include "profile/leak.h"
+#include "store/plan.h"
+
+#define FRAMES_SHOWN 4
+#define STACK_TEXT_MAX 1024
+#define TYPE_DEFAULT "memory"
+#define FROM_DEFAULT "-2h"
+
+enum { KEY_BASELINE = 0x1000, KEY_THRESHOLD, KEY_ALL };
+
+struct leaks_arguments {
+	const char *baseline;
+	uint64_t threshold, n;
+	bool all;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct leaks_arguments *a = state->input;
+
+	switch (key) {
+	case 'n':
+		if (command_parse_number(arg, 1, 100000, &a->n) < 0)
+			return command_option_error(state, "-n takes a number from 1 to 100000, not '%s'", arg);
+		return 0;
+	case KEY_BASELINE:
+		a->baseline = arg;
+		return 0;
+	case KEY_THRESHOLD:
+		if (units_parse_size(arg, &a->threshold) < 0 || a->threshold == 0 || a->threshold > INT64_MAX)
+			return command_option_error(state, "--threshold takes a size such as 64M, not '%s'", arg);
+		return 0;
+	case KEY_ALL:
+		a->all = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option options[] = {
+	{ "baseline", KEY_BASELINE, "FROM..TO", 0, "A time that is known to be healthy: growth counts from what was held then", 0 },
+	{ "threshold", KEY_THRESHOLD, "SIZE", 0, "Growth below this is no leak (default: 8M)", 0 },
+	{ "top", 'n', "N", 0, "Show this many suspects at most (default: 10)", 0 },
+	{ "all", KEY_ALL, NULL, 0, "Show what grew without being called a leak, too, and why not", 0 },
+	{ 0 },
+};
+
+/* ---- reading windows ---- */
+
+/* Windows only: what merged files hold has no order in time any more. */
+static int add_windows(struct source_query *q, struct leaks *leaks, bool is_baseline, uint64_t *ret_n)
+{
+	_cleanup_plan_ struct plan plan = PLAN_INIT;
+	_cleanup_progress_ struct progress progress = progress_start("reading", "windows");
+	int r;
+
+	r = plan_make(q->store, &q->selection, &plan);
+	if (r < 0)
+		return log_err(r, "cannot look into the store");
+	for (size_t i = 0; i < plan.n; i++) {
+		_cleanup_(profile_freep) struct profile *p = NULL;
+		const struct plan_file *f = &plan.files[i];
+
+		progress_update(&progress, i, plan.n);
+		if (f->level != STORE_WINDOW)
+			continue;
+		r = profile_new(NULL, &p);
+		if (r >= 0)
+			r = query_read(q->store, f, &q->selection, 0, p);
+		if (r < 0 || profile_n_samples(p) == 0)
+			continue; /* a broken file is told of by other commands; its moment is missing here */
+		r = is_baseline ? leaks_add_baseline(leaks, p) : leaks_add(leaks, p, (uint64_t)f->end_ns);
+		if (r == -EINVAL) /* a part of a window that was split: the same moment again */
+			continue;
+		if (r < 0)
+			return log_err(r, "%s", f->path);
+		(*ret_n)++;
+	}
+	return 0;
+}
+
+static int add_store(const struct source *source, const struct leaks_arguments *a, struct leaks *leaks, uint64_t *ret_n)
+{
+	_cleanup_source_query_ struct source_query q = { 0 }, baseline = { 0 };
+	struct source with_type = *source;
+	uint64_t ignored = 0;
+	int r;
+
+	if (!with_type.type)
+		with_type.type = TYPE_DEFAULT;
+	if (a->baseline) {
+		r = source_open_range(&with_type, a->baseline, &baseline);
+		if (r >= 0)
+			r = add_windows(&baseline, leaks, true, &ignored);
+		if (r < 0)
+			return r;
+	}
+	r = source_open(&with_type, FROM_DEFAULT, &q);
+	return r < 0 ? r : add_windows(&q, leaks, false, ret_n);
+}
+
+static int add_files(const char *const *files, size_t n, struct leaks *leaks, uint64_t *ret_n)
+{
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_(profile_freep) struct profile *p = NULL;
+		struct profile_error error = { 0 };
+		const struct profile_header *h;
+		int r;
+
+		r = file_load(files[i], NULL, &p, &error);
+		if (r < 0)
+			return log_err(error.text[0] ? 0 : r, "%s: %s", files[i], error.text), r;
+		h = profile_header_const(p);
+		r = leaks_add(leaks, p, (uint64_t)(h->time_ns + h->duration_ns));
+		if (r == -EINVAL)
+			return log_err(0, "%s: is not later than the file before it; give files in order of time", files[i]), r;
+		if (r < 0)
+			return log_err(r, "%s: no bytes in use in it", files[i]);
+		(*ret_n)++;
+	}
+	return 0;
+}
+
+/* ---- showing ---- */
+
+/* Leaf first: "grow_table < parse < main", the allocator's own frames left out as far as names tell. */
+static void stack_text(const struct profile *p, uint32_t stack, char *text, size_t room)
+{
+	size_t n, at = 0;
+	const uint32_t *locations = profile_stack(p, stack, &n);
+	unsigned shown = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < n && shown < FRAMES_SHOWN; i++)
+		for (uint32_t k = 0; k < frame_count(p, locations[i]) && shown < FRAMES_SHOWN; k++) {
+			struct frame f;
+			int written;
+
+			frame_get(p, locations[i], k, &f);
+			written = snprintf(text + at, room - at, "%s%s", shown ? " < " : "", f.name);
+			if (written < 0 || (size_t)written >= room - at)
+				return;
+			at += (size_t)written;
+			shown++;
+		}
+}
+
+static const char *label_text(const struct profile *p, uint32_t set, const char *key, char buffer[24])
+{
+	size_t n;
+	const struct profile_label *labels = profile_label_set(p, set, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(profile_string(p, labels[i].key, NULL), key) != 0)
+			continue;
+		if (labels[i].unit == PROFILE_NONE)
+			return profile_string(p, (uint32_t)labels[i].value, NULL);
+		(void)snprintf(buffer, 24, "%lld", (long long)labels[i].value);
+		return buffer;
+	}
+	return "";
+}
+
+static json_t *suspect_json(const struct profile *p, const struct leak_suspect *s)
+{
+	const struct leak_result *x = &s->result;
+	char stack[STACK_TEXT_MAX], number[24];
+
+	stack_text(p, s->key.stack, stack, sizeof(stack));
+	return json_pack("{sssIsIsIsIsfsfsfsfsososo}", "verdict", leak_verdict_name(x->verdict), "growth_bytes",
+		(json_int_t)x->growth, "first_bytes", (json_int_t)x->first, "last_bytes", (json_int_t)x->last, "age_ns",
+		(json_int_t)x->age_ns, "slope_bytes_per_second", x->slope, "slope_low", x->slope_low, "slope_high",
+		x->slope_high, "confidence", x->confidence, "comm",
+		command_json_string(label_text(p, s->key.labels, "comm", number)), "pid",
+		command_json_string(label_text(p, s->key.labels, "pid", number)), "stack", command_json_string(stack));
+}
+
+static int add_row(struct table *t, const struct profile *p, const struct leak_suspect *s)
+{
+	const struct leak_result *x = &s->result;
+	char growth[UNITS_TEXT_MAX], held[UNITS_TEXT_MAX], slope[2 * UNITS_TEXT_MAX], age[UNITS_TEXT_MAX], confidence[16];
+	char stack[STACK_TEXT_MAX], pid[24], per_minute[UNITS_TEXT_MAX];
+
+	stack_text(p, s->key.stack, stack, sizeof(stack));
+	(void)snprintf(slope, sizeof(slope), "%s/min",
+		units_format_value(per_minute, (int64_t)(x->slope * 60), "bytes"));
+	(void)snprintf(confidence, sizeof(confidence), "%.1f%%", 100 * x->confidence);
+	return table_add_row(t, (const char *const[]){ leak_verdict_name(x->verdict),
+					units_format_value(growth, x->growth, "bytes"), x->slope != 0 ? slope : "",
+					x->confidence > 0 ? confidence : "",
+					x->age_ns ? units_format_time(age, x->age_ns) : "",
+					units_format_value(held, x->last, "bytes"),
+					label_text(p, s->key.labels, "comm", pid), label_text(p, s->key.labels, "pid", pid), stack });
+}
+
+static int show(const struct leaks_arguments *a, bool json, const struct profile *p, const struct leak_suspect *suspects,
+	size_t n, uint64_t windows)
+{
+	static const struct table_column columns[] = { { "verdict", 0 }, { "growth", TABLE_RIGHT }, { "slope", TABLE_RIGHT },
+		{ "confidence", TABLE_RIGHT }, { "since", TABLE_RIGHT }, { "held now", TABLE_RIGHT }, { "comm", 0 },
+		{ "pid", TABLE_RIGHT }, { "stack", TABLE_CUT } };
+	_cleanup_(table_freep) struct table *table = NULL;
+	json_t *list = json ? json_array() : NULL;
+	int r = table_new(columns, ARRAY_SIZE(columns), &table);
+	uint64_t shown = 0;
+
+	for (size_t i = 0; i < n && r >= 0 && shown < a->n; i++) {
+		if (suspects[i].result.verdict != LEAK_GROWING && !a->all)
+			continue;
+		shown++;
+		r = list ? json_array_append_new(list, suspect_json(p, &suspects[i])) : add_row(table, p, &suspects[i]);
+	}
+	if (r < 0) {
+		json_decref(list);
+		return log_err(r, "cannot show suspects");
+	}
+	if (list)
+		return command_print_json(json_pack("{sIso}", "windows", (json_int_t)windows, "suspects", list));
+	if (shown == 0) {
+		printf("no leak in %llu windows%s\n", (unsigned long long)windows,
+			windows < LEAK_POINTS_MIN ? "; a verdict needs at least 8 of them" : "");
+		return 0;
+	}
+	return table_print(table, stdout, table_terminal_width(stdout));
+}
+
+static int leaks_run(const struct command *c, int argc, char **argv)
+{
+	static const char *const drop[] = { "tid", "thread", NULL };
+	_cleanup_(command_args_done) struct command_args args = { 0 };
+	_cleanup_(leaks_freep) struct leaks *leaks = NULL;
+	_cleanup_free_ struct leak_suspect *suspects = NULL;
+	struct leaks_arguments a = { .n = 10 };
+	uint64_t windows = 0;
+	size_t n = 0;
+	int r;
+
+	r = command_parse(c, argc, argv, &args, &a);
+	if (r != 0)
+		return r;
+	if (args.n_arguments && a.baseline)
+		return command_usage_error(c, "--baseline is a range of a store: it does not go with files");
+	r = leaks_new(args.input.sample_type, drop, NULL, &leaks);
+	if (r < 0)
+		return log_err(r, "cannot look for leaks");
+	r = args.n_arguments ? add_files(args.arguments, args.n_arguments, leaks, &windows)
+			     : add_store(&args.input.source, &a, leaks, &windows);
+	if (r < 0)
+		return r;
+	r = leaks_judge(leaks, &(struct leak_options){ .threshold = (int64_t)a.threshold }, &suspects, &n);
+	if (r < 0)
+		return log_err(r, "cannot judge");
+	return show(&a, args.json, leaks_profile(leaks), suspects, n, windows);
+}
+
+const struct command leaks_command = {
+	.name = "leaks",
+	.arguments = "[FILE...]",
+	.summary = "Stacks that hold more and more memory, told from caches and warm-up",
+	.details =
+		"Looks at memory in use, window by window (default: --type memory --from -2h; --type heap where it was "
+		"gathered all the time). A stack is called a leak when what it holds rose by the threshold, was not given back, "
+		"still rises, did not come in one step, and chance is ruled out; --all shows the others with the reason. It takes "
+		"about ten windows. FILEs are profiles in order of time in place of a store.\n\n"
+		"Examples:\n"
+		"  emberctl leaks\n"
+		"  emberctl leaks --from -6h --threshold 64M --match 'comm=\"redis-server\"'\n"
+		"  emberctl leaks --baseline 08:00..09:00 --json",
+	.flags = COMMAND_INPUT | COMMAND_JSON,
+	.arguments_max = COMMAND_ARGUMENTS_ANY,
+	.options = options,
+	.parse = parse,
+	.run = leaks_run,
+};
