@@ -168,15 +168,39 @@ static int read_line(struct reader *r, struct cursor c, struct profile_line *ret
 	return 0;
 }
 
-static int read_location(struct reader *r, struct cursor c)
+struct locations { /* on their way into dst */
+	struct profile_location list[READER_BATCH];
+	uint64_t ids[READER_BATCH];
+	uint32_t n, n_lines;
+	struct profile_line lines[4 * PROFILE_LINES_MAX]; /* of all */
+};
+
+static int flush_locations(struct reader *r, struct locations *w)
 {
-	struct profile_line lines[PROFILE_LINES_MAX];
+	const uint32_t last = r->ordinal;
+	uint32_t indices[READER_BATCH];
+	int e = profile_add_locations(r->dst, w->list, w->n, indices);
+
+	if (e < 0)
+		return reader_refuse(r, e);
+	for (uint32_t i = 0; i < w->n; i++) {
+		r->ordinal = last - w->n + 1 + i;
+		e = id_map_put(r, &r->locations, w->ids[i], indices[i]);
+		if (e < 0)
+			return e;
+	}
+	w->n = w->n_lines = 0;
+	return 0;
+}
+
+static int read_location(struct reader *r, struct cursor c, struct locations *w)
+{
 	uint64_t v[LOCATION_IS_FOLDED + 1] = { 0 };
-	struct profile_location l = { .mapping = PROFILE_NONE, .lines = lines };
+	struct profile_location *l = &w->list[w->n];
 	struct field f;
-	uint32_t index;
 	int e;
 
+	*l = (struct profile_location){ .mapping = PROFILE_NONE, .lines = &w->lines[w->n_lines] };
 	while ((e = cursor_field(&c, &f)) > 0) {
 		if (f.number > LOCATION_IS_FOLDED)
 			continue;
@@ -186,43 +210,58 @@ static int read_location(struct reader *r, struct cursor c)
 			v[f.number] = f.value;
 			continue;
 		}
-		if (l.n_lines == PROFILE_LINES_MAX)
+		if (l->n_lines == PROFILE_LINES_MAX)
 			return reader_fail(r, -E2BIG, "more than %u lines", PROFILE_LINES_MAX);
-		e = read_line(r, f.bytes, &lines[l.n_lines++]);
+		e = read_line(r, f.bytes, &w->lines[w->n_lines + l->n_lines++]);
 		if (e < 0)
 			return e;
 	}
 	if (e < 0)
 		return reader_malformed(r);
-	l.address = v[LOCATION_ADDRESS];
-	l.is_folded = v[LOCATION_IS_FOLDED] != 0;
+	l->address = v[LOCATION_ADDRESS];
+	l->is_folded = v[LOCATION_IS_FOLDED] != 0;
 	if (v[LOCATION_MAPPING_ID]) {
-		l.mapping = id_map_get(r, &r->mappings, v[LOCATION_MAPPING_ID]);
-		if (l.mapping == PROFILE_NONE)
+		l->mapping = id_map_get(r, &r->mappings, v[LOCATION_MAPPING_ID]);
+		if (l->mapping == PROFILE_NONE)
 			return reader_fail(
 			        r, -EBADMSG, "mapping %llu does not exist", (unsigned long long)v[LOCATION_MAPPING_ID]);
 	}
-	e = profile_add_location(r->dst, &l, &index);
-	return e < 0 ? reader_refuse(r, e) : id_map_put(r, &r->locations, v[LOCATION_ID], index);
+	w->ids[w->n++] = v[LOCATION_ID];
+	w->n_lines += l->n_lines;
+	if (w->n < READER_BATCH && w->n_lines + PROFILE_LINES_MAX <= ARRAY_SIZE(w->lines))
+		return 0;
+	return flush_locations(r, w);
 }
 
-static int read_all(struct reader *r, const char *kind, uint32_t number, struct id_map *map,
-        int (*read)(struct reader *r, struct cursor c))
+static int read_locations(struct reader *r)
 {
-	struct cursor c = r->part[number], bytes;
-	int e = id_map_new(r, map, r->count[number]);
+	struct cursor c = r->part[PPROF_LOCATION], bytes;
+	struct locations w;
+	int e = id_map_new(r, &r->locations, r->count[PPROF_LOCATION]);
 
-	reader_enter(r, kind);
-	while (e >= 0 && (e = reader_next(r, &c, number, &bytes)) > 0)
-		e = read(r, bytes);
+	w.n = w.n_lines = 0;
+	reader_enter(r, "location");
+	while (e >= 0 && (e = reader_next(r, &c, PPROF_LOCATION, &bytes)) > 0)
+		e = read_location(r, bytes, &w);
+	return e < 0 ? e : flush_locations(r, &w);
+}
+
+static int read_mappings(struct reader *r)
+{
+	struct cursor c = r->part[PPROF_MAPPING], bytes;
+	int e = id_map_new(r, &r->mappings, r->count[PPROF_MAPPING]);
+
+	reader_enter(r, "mapping");
+	while (e >= 0 && (e = reader_next(r, &c, PPROF_MAPPING, &bytes)) > 0)
+		e = read_mapping(r, bytes);
 	return e;
 }
 
 int reader_entities(struct reader *r)
 {
-	int e = read_all(r, "mapping", PPROF_MAPPING, &r->mappings, read_mapping);
+	int e = read_mappings(r);
 
 	if (e >= 0)
 		e = read_functions(r);
-	return e < 0 ? e : read_all(r, "location", PPROF_LOCATION, &r->locations, read_location);
+	return e < 0 ? e : read_locations(r);
 }

@@ -59,7 +59,14 @@ struct sample_fields {
 	bool labels_apart; /* other fields stand between them */
 	uint32_t n_locations, n_values;
 	int64_t values[PROFILE_SAMPLE_TYPES_MAX];
-	uint32_t locations[PROFILE_STACK_DEPTH_MAX];
+	uint32_t *locations; /* room for PROFILE_STACK_DEPTH_MAX */
+};
+
+/* Stacks on their way into dst: those of the last n rows. */
+struct stacks {
+	uint32_t n, n_locations;
+	uint32_t depths[READER_BATCH];
+	uint32_t locations[4 * PROFILE_STACK_DEPTH_MAX];
 };
 
 static int read_labels(struct reader *r, struct cursor c, uint32_t *ret_set)
@@ -245,25 +252,48 @@ static int push_row(struct reader *r, uint32_t stack, uint32_t labels, const int
 	return 0;
 }
 
-static int read_sample(struct reader *r, struct cursor c, struct sample_fields *s)
+static int flush_stacks(struct reader *r, struct stacks *w)
 {
-	uint32_t stack = r->empty_stack, labels;
+	const size_t width = r->header.n_sample_types + 1;
+	uint32_t indices[READER_BATCH];
+	int e = profile_add_stacks(r->dst, w->locations, w->depths, w->n, indices);
+
+	if (e < 0)
+		return reader_refuse(r, e);
+	for (uint32_t i = 0; i < w->n; i++) {
+		int64_t *row = r->rows + (r->n_rows - w->n + i) * width;
+
+		row[0] = (int64_t)((uint64_t)indices[i] << 32 | (uint32_t)row[0]);
+	}
+	w->n = w->n_locations = 0;
+	return 0;
+}
+
+static int read_sample(struct reader *r, struct cursor c, struct stacks *w)
+{
+	struct sample_fields s = { .locations = w->locations + w->n_locations };
+	uint32_t labels;
 	int e;
 
-	e = split_sample(r, c, s);
+	e = split_sample(r, c, &s);
 	if (e >= 0)
-		e = label_set(r, s, &labels);
+		e = label_set(r, &s, &labels);
 	if (e < 0 || labels == PROFILE_NONE)
 		return e;
-	if (!(r->options.flags & PPROF_READ_NO_STACKS))
-		e = profile_add_stack(r->dst, s->locations, s->n_locations, &stack);
-	return e < 0 ? reader_refuse(r, e) : push_row(r, stack, labels, s->values);
+	e = push_row(r, r->empty_stack, labels, s.values);
+	if (e < 0 || (r->options.flags & PPROF_READ_NO_STACKS))
+		return e;
+	w->depths[w->n++] = s.n_locations;
+	w->n_locations += s.n_locations;
+	if (w->n < READER_BATCH && w->n_locations + PROFILE_STACK_DEPTH_MAX <= ARRAY_SIZE(w->locations))
+		return 0;
+	return flush_stacks(r, w);
 }
 
 int reader_samples(struct reader *r)
 {
 	struct cursor c = r->part[PPROF_SAMPLE], bytes;
-	struct sample_fields s;
+	struct stacks w;
 	int e = 0;
 
 	if (r->options.flags & PPROF_READ_NO_STACKS)
@@ -273,11 +303,14 @@ int reader_samples(struct reader *r)
 	reader_enter(r, "sample");
 	if (r->count[PPROF_SAMPLE] && r->header.n_sample_types == 0)
 		return reader_fail(r, -EBADMSG, "there is no sample type");
+	w.n = w.n_locations = 0;
 	while ((e = reader_next(r, &c, PPROF_SAMPLE, &bytes)) > 0) {
-		e = read_sample(r, bytes, &s);
+		e = read_sample(r, bytes, &w);
 		if (e < 0)
 			return e;
 	}
+	if (e >= 0)
+		e = flush_stacks(r, &w);
 	r->kind = NULL;
 	return e;
 }

@@ -29,7 +29,7 @@ static bool cursor_skip(struct cursor *c, uint64_t n)
 	return true;
 }
 
-int cursor_field(struct cursor *c, struct field *ret)
+int cursor_field_long(struct cursor *c, struct field *ret)
 {
 	uint64_t tag, size;
 	bool ok;

@@ -96,8 +96,30 @@ static inline bool cursor_varint(struct cursor *c, uint64_t *ret)
 	return cursor_varint_long(c, ret);
 }
 
-/* 1: a field; 0: the end; -EBADMSG. */
-int cursor_field(struct cursor *c, struct field *ret);
+int cursor_field_long(struct cursor *c, struct field *ret);
+
+/* 1: a field; 0: the end; -EBADMSG. Most fields have one byte of tag and a number or length of one byte. */
+static inline int cursor_field(struct cursor *c, struct field *ret)
+{
+	const uint8_t *at = c->at;
+
+	if (c->end - at >= 2 && at[0] >= 8 && at[0] < 0x80 && at[1] < 0x80) {
+		ret->start = at;
+		ret->number = at[0] >> 3;
+		ret->wire = at[0] & 7;
+		if (ret->wire == WIRE_VARINT) {
+			ret->value = at[1];
+			c->at = at + 2;
+			return 1;
+		}
+		if (ret->wire == WIRE_BYTES && at[1] <= c->end - at - 2) {
+			ret->bytes = (struct cursor){ at + 2, at + 2 + at[1] };
+			c->at = ret->bytes.end;
+			return 1;
+		}
+	}
+	return cursor_field_long(c, ret);
+}
 
 static inline size_t varint_size(uint64_t v)
 {

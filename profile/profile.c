@@ -381,18 +381,21 @@ static int location_check(const struct profile *p, const struct profile_location
 	return 0;
 }
 
-int profile_add_location(struct profile *p, const struct profile_location *l, uint32_t *ret)
+static uint32_t location_hash(const struct profile *p, const struct profile_location *l)
 {
 	const uint64_t head[2] = { l->address, (uint64_t)l->mapping << 32 | l->is_folded };
+	const uint64_t seed = XXH3_64bits_withSeed(head, sizeof(head), p->seed);
+
+	return table_hash(XXH3_64bits_withSeed(
+	        l->n_lines ? (const void *)l->lines : "", l->n_lines * sizeof(struct profile_line), seed));
+}
+
+static int add_hashed_location(struct profile *p, const struct profile_location *l, uint32_t hash, uint32_t *ret)
+{
 	const size_t lines_size = l->n_lines * sizeof(struct profile_line);
-	uint32_t hash, i;
+	uint32_t i;
 	int r;
 
-	r = location_check(p, l);
-	if (r < 0)
-		return r;
-	hash = table_hash(XXH3_64bits_withSeed(l->n_lines ? (const void *)l->lines : "", lines_size,
-	        XXH3_64bits_withSeed(head, sizeof(head), p->seed)));
 	i = table_find(&p->location_table, hash, location_equal, p, l);
 	if (i != TABLE_NONE) {
 		*ret = i;
@@ -419,6 +422,46 @@ int profile_add_location(struct profile *p, const struct profile_location *l, ui
 	return 0;
 }
 
+int profile_add_location(struct profile *p, const struct profile_location *l, uint32_t *ret)
+{
+	return profile_add_locations(p, l, 1, ret);
+}
+
+int profile_add_locations(struct profile *p, const struct profile_location *list, size_t n, uint32_t *ret)
+{
+	const struct location *locations;
+	int r;
+
+	for (size_t first = 0; first < n; first += BATCH) {
+		const size_t end = MIN(n, first + BATCH);
+		uint32_t hashes[BATCH], guesses[BATCH];
+
+		for (size_t i = first; i < end; i++) {
+			r = location_check(p, &list[i]);
+			if (r < 0)
+				return r;
+			hashes[i - first] = location_hash(p, &list[i]);
+			table_prefetch(&p->location_table, hashes[i - first]);
+		}
+		locations = POOL_AT(p->locations, struct location);
+		for (size_t i = first; i < end; i++) {
+			guesses[i - first] = table_guess(&p->location_table, hashes[i - first]);
+			if (guesses[i - first] != TABLE_NONE)
+				__builtin_prefetch(&locations[guesses[i - first]]);
+		}
+		for (size_t i = first; i < end; i++)
+			if (guesses[i - first] != TABLE_NONE && locations[guesses[i - first]].n_lines)
+				__builtin_prefetch(&POOL_AT(
+				        p->lines, struct profile_line)[locations[guesses[i - first]].first_line]);
+		for (size_t i = first; i < end; i++) {
+			r = add_hashed_location(p, &list[i], hashes[i - first], &ret[i]);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
 /* ---- stacks and label sets: runs of fixed-size elements ---- */
 
 struct run_owner {
@@ -437,12 +480,17 @@ static bool run_equal(const void *owner, uint32_t i, const void *key)
 	       (k->size == 0 || memcmp(o->elements + s->first * o->size, k->data, k->size) == 0);
 }
 
+static uint32_t run_hash(const struct profile *p, const void *data, size_t bytes)
+{
+	return table_hash(XXH3_64bits_withSeed(bytes ? data : "", bytes, p->seed));
+}
+
 __attribute__((always_inline)) static inline int add_run(struct profile *p, struct pool *spans, struct pool *elements,
-        struct table *table, const void *data, size_t n, size_t size, uint32_t *ret)
+        struct table *table, const void *data, size_t n, size_t size, uint32_t hash, uint32_t *ret)
 {
 	const struct run_owner owner = { (const struct span *)(const void *)spans->data, elements->data, size };
 	const struct bytes_key key = { data, n * size };
-	uint32_t hash = table_hash(XXH3_64bits_withSeed(n ? data : "", key.size, p->seed)), i;
+	uint32_t i;
 	int r;
 
 	i = table_find(table, hash, run_equal, &owner, &key);
@@ -468,17 +516,63 @@ __attribute__((always_inline)) static inline int add_run(struct profile *p, stru
 	return 0;
 }
 
-int profile_add_stack(struct profile *p, const uint32_t *locations, size_t n, uint32_t *ret)
+static int stack_check(const struct profile *p, const uint32_t *locations, size_t n)
 {
-	uint32_t n_locations = profile_n_locations(p), highest = 0;
+	uint32_t highest = 0;
 
 	if (n > PROFILE_STACK_DEPTH_MAX)
 		return -E2BIG;
 	for (size_t i = 0; i < n; i++)
 		highest = locations[i] > highest ? locations[i] : highest;
-	if (n && highest >= n_locations)
-		return -EINVAL;
-	return add_run(p, &p->stacks, &p->stack_locations, &p->stack_table, locations, n, sizeof(*locations), ret);
+	return n && highest >= profile_n_locations(p) ? -EINVAL : 0;
+}
+
+static int add_hashed_stack(struct profile *p, const uint32_t *locations, size_t n, uint32_t hash, uint32_t *ret)
+{
+	return add_run(
+	        p, &p->stacks, &p->stack_locations, &p->stack_table, locations, n, sizeof(*locations), hash, ret);
+}
+
+int profile_add_stack(struct profile *p, const uint32_t *locations, size_t n, uint32_t *ret)
+{
+	int r = stack_check(p, locations, n);
+
+	return r < 0 ? r : add_hashed_stack(p, locations, n, run_hash(p, locations, n * sizeof(*locations)), ret);
+}
+
+int profile_add_stacks(struct profile *p, const uint32_t *locations, const uint32_t *depths, size_t n, uint32_t *ret)
+{
+	for (size_t first = 0; first < n; first += BATCH) {
+		const size_t end = MIN(n, first + BATCH);
+		const uint32_t *at = locations;
+		uint32_t hashes[BATCH], guesses[BATCH];
+
+		for (size_t i = first; i < end; at += depths[i++]) {
+			int r = stack_check(p, at, depths[i]);
+
+			if (r < 0)
+				return r;
+			hashes[i - first] = run_hash(p, at, depths[i] * sizeof(*at));
+			table_prefetch(&p->stack_table, hashes[i - first]);
+		}
+		for (size_t i = first; i < end; i++) {
+			guesses[i - first] = table_guess(&p->stack_table, hashes[i - first]);
+			if (guesses[i - first] != TABLE_NONE)
+				__builtin_prefetch(&POOL_AT(p->stacks, struct span)[guesses[i - first]]);
+		}
+		for (size_t i = first; i < end; i++)
+			if (guesses[i - first] != TABLE_NONE)
+				__builtin_prefetch(
+				        p->stack_locations.data +
+				        POOL_AT(p->stacks, struct span)[guesses[i - first]].first * sizeof(uint32_t));
+		for (size_t i = first; i < end; locations += depths[i++]) {
+			int r = add_hashed_stack(p, locations, depths[i], hashes[i - first], &ret[i]);
+
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
 }
 
 static bool label_before(const struct profile_label *a, const struct profile_label *b)
@@ -508,7 +602,8 @@ int profile_add_label_set(struct profile *p, const struct profile_label *labels,
 			sorted[at] = sorted[at - 1];
 		sorted[at] = *l;
 	}
-	return add_run(p, &p->label_sets, &p->labels, &p->label_table, sorted, n, sizeof(*sorted), ret);
+	return add_run(p, &p->label_sets, &p->labels, &p->label_table, sorted, n, sizeof(*sorted),
+	        run_hash(p, sorted, n * sizeof(*sorted)), ret);
 }
 
 /* ---- samples ---- */

@@ -111,6 +111,10 @@ struct profile_text {
 };
 int profile_add_strings(struct profile *p, const struct profile_text *texts, size_t n, uint32_t *ret);
 int profile_add_functions(struct profile *p, const struct profile_function *functions, size_t n, uint32_t *ret);
+int profile_add_locations(struct profile *p, const struct profile_location *list, size_t n, uint32_t *ret);
+/* locations: those of the first stack, depths[0] of them, then those of the second... */
+int profile_add_stacks(struct profile *p, const uint32_t *locations, const uint32_t *depths, size_t n, uint32_t *ret);
+
 int profile_add_mapping(struct profile *p, const struct profile_mapping *m, uint32_t *ret);
 int profile_add_function(struct profile *p, const struct profile_function *f, uint32_t *ret);
 int profile_add_location(struct profile *p, const struct profile_location *l, uint32_t *ret);
