@@ -121,6 +121,7 @@ void frame_get(const struct profile *p, uint32_t location, uint32_t i, struct fr
 			ret->name = profile_string(p, f->system_name, &ret->name_size);
 		ret->file = profile_string(p, f->filename, NULL);
 		ret->line = l.lines[i].line;
+		ret->name_size = MIN(ret->name_size, (size_t)FRAME_NAME_BYTES_MAX);
 		if (ret->name_size > 0)
 			ret->function = l.lines[i].function;
 	}

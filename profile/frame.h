@@ -23,10 +23,13 @@ enum frame_kind {
 #define FRAME_JIT_MAPPING "[jit]"
 #define FRAME_KERNEL_MAPPING "[kernel.kallsyms]"
 #define FRAME_NAME_MADE_MAX 256
+/* A longer name counts as its first bytes: a name is handled once for each place that has it, so a hostile file could
+ * make work without end of one long name. */
+#define FRAME_NAME_BYTES_MAX 65536
 
 struct frame {
-	const char *name; /* the profile's, or made below */
-	size_t name_size;
+	const char *name;    /* the profile's, or made below */
+	size_t name_size;    /* at most FRAME_NAME_BYTES_MAX; the name itself may go on */
 	const char *file;    /* source file, "" where not known */
 	const char *mapping; /* "" where not known */
 	int64_t line;        /* 0 where not known */

@@ -301,7 +301,7 @@ static void put_total(struct buffer *b, const struct picture *pic, unsigned side
 	(void)buffer_append_string(b, " samples");
 }
 
-static int make_subtitle(struct picture *pic, const struct profile *before, const struct profile *p)
+static int make_subtitle(struct picture *pic, const struct profile *before, const struct profile *p, bool is_normalized)
 {
 	_cleanup_buffer_ struct buffer b = BUFFER(TEXT_MAX);
 	const struct profile_header *h = profile_header_const(p);
@@ -313,6 +313,8 @@ static int make_subtitle(struct picture *pic, const struct profile *before, cons
 		put_total(&b, pic, 0);
 		(void)buffer_append_string(&b, ", after ");
 		put_total(&b, pic, 1);
+		if (is_normalized)
+			(void)buffer_append_string(&b, " \xc2\xb7 shares compared");
 	} else {
 		put_total(&b, pic, 0);
 		put_time(&b, h->time_ns);
@@ -340,7 +342,7 @@ static int make_texts(
 		pic->title = NULL;
 	if (!pic->title)
 		return -ENOMEM;
-	return make_subtitle(pic, before, p);
+	return make_subtitle(pic, before, p, o->normalize);
 }
 
 static int add_profiles(

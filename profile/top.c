@@ -137,6 +137,8 @@ static int add_row(struct top *t, const void *key, size_t key_size, char *name, 
 /* Key and name of a frame: a function is its name and its file, as two static functions may share a name. */
 static int frame_key(const struct frame *f, enum top_by by, struct buffer *key)
 {
+	const char *file;
+
 	switch (by) {
 	case TOP_LINE:
 		if (f->function == PROFILE_NONE || f->line == 0) {
@@ -145,9 +147,10 @@ static int frame_key(const struct frame *f, enum top_by by, struct buffer *key)
 			return f->address ? buffer_printf(key, "+0x%llx", (unsigned long long)f->address) : key->error;
 		}
 		(void)buffer_append(key, f->name, f->name_size);
-		return buffer_printf(key, " %s:%lld", f->file, (long long)f->line);
+		return buffer_printf(key, " %.*s:%lld", FRAME_NAME_BYTES_MAX, f->file, (long long)f->line);
 	case TOP_FILE:
-		return buffer_append_string(key, f->file[0] ? f->file : f->mapping[0] ? f->mapping : "[unknown]");
+		file = f->file[0] ? f->file : f->mapping[0] ? f->mapping : "[unknown]";
+		return buffer_append(key, file, strnlen(file, FRAME_NAME_BYTES_MAX));
 	default:
 		return buffer_append(key, f->name, f->name_size);
 	}
@@ -164,7 +167,7 @@ static int add_frame_row(struct building *b, struct frame *f, uint32_t *ret)
 	(void)buffer_append(&key, name.data, name.size);
 	if (b->options->by == TOP_FUNCTION) {
 		(void)buffer_append(&key, "", 1);
-		(void)buffer_append_string(&key, f->file);
+		(void)buffer_append(&key, f->file, strnlen(f->file, FRAME_NAME_BYTES_MAX));
 		f->line = 0; /* found out at the end: set_lines() */
 	}
 	if (key.error)
