@@ -42,7 +42,9 @@ struct config {
 	bool on_demand;
 	bool kernel_stacks;
 	/* [Target]; nothing at all means the whole host */
-	struct config_list pids, cgroups, units, comms, exes;
+	struct target_spec {
+		struct config_list pids, cgroups, units, comms, exes;
+	} include, exclude;
 	/* [Labels] */
 	struct config_list service_names; /* rules (profile/service_name.h) */
 	struct config_list labels;        /* "name=value" */

@@ -118,11 +118,11 @@ int continuous_arm_timer(struct manager *m)
 static void follow_targets(struct manager *m)
 {
 	const struct config *c = m->config;
-	const struct target_spec spec = { c->pids, c->cgroups, c->units, c->comms, c->exes };
 	_cleanup_(target_set_freep) struct target_set *now = NULL;
 	_cleanup_free_ char *error = NULL;
 
-	if (target_spec_is_empty(&spec) || target_set_new(&spec, m->cgroups, true, &now, &error) < 0)
+	if ((target_spec_is_empty(&c->include) && target_spec_is_empty(&c->exclude)) ||
+	        target_set_new(&c->include, &c->exclude, m->cgroups, true, &now, &error) < 0)
 		return;
 	if (!target_set_equal(now, m->targets))
 		(void)continuous_start(m);
@@ -208,12 +208,11 @@ static int start_sources(struct manager *m)
 int continuous_start(struct manager *m)
 {
 	const struct config *c = m->config;
-	const struct target_spec spec = { c->pids, c->cgroups, c->units, c->comms, c->exes };
 	_cleanup_(target_set_freep) struct target_set *targets = NULL;
 	_cleanup_free_ char *error = NULL;
 	int r;
 
-	r = target_set_new(&spec, m->cgroups, true, &targets, &error);
+	r = target_set_new(&c->include, &c->exclude, m->cgroups, true, &targets, &error);
 	if (r < 0)
 		return log_err(error ? 0 : r, "[Target]: %s", error ? error : "cannot be applied"), r;
 	continuous_stop(m);

@@ -158,12 +158,18 @@ static struct symbols_config symbols_config(const struct manager *m)
 	};
 }
 
+static bool spec_is_equal(const struct target_spec *a, const struct target_spec *b)
+{
+	return config_list_equal(&a->pids, &b->pids) && config_list_equal(&a->cgroups, &b->cgroups) &&
+	       config_list_equal(&a->units, &b->units) && config_list_equal(&a->comms, &b->comms) &&
+	       config_list_equal(&a->exes, &b->exes);
+}
+
 static bool profile_is_equal(const struct config *a, const struct config *b)
 {
 	return config_list_equal(&a->sources, &b->sources) && a->frequency_hz == b->frequency_hz &&
-	       a->kernel_stacks == b->kernel_stacks && config_list_equal(&a->pids, &b->pids) &&
-	       config_list_equal(&a->cgroups, &b->cgroups) && config_list_equal(&a->units, &b->units) &&
-	       config_list_equal(&a->comms, &b->comms) && config_list_equal(&a->exes, &b->exes);
+	       a->kernel_stacks == b->kernel_stacks && spec_is_equal(&a->include, &b->include) &&
+	       spec_is_equal(&a->exclude, &b->exclude);
 }
 
 static int open_store(const struct manager *m, const struct config *c, const char *path, struct store **ret)

@@ -291,7 +291,7 @@ static int read_targets(struct manager *m, const json_t *params, struct request 
 	                       read_list(targets, "comms", &q->spec.comms) < 0 ||
 	                       read_list(targets, "exes", &q->spec.exes) < 0))
 		return -EINVAL;
-	return target_set_new(&q->spec, m->cgroups, false, &q->targets, ret_error);
+	return target_set_new(&q->spec, NULL, m->cgroups, false, &q->targets, ret_error);
 }
 
 /* 0, or the call has been answered. */
@@ -335,7 +335,7 @@ static int start(struct recording *k, const struct request *q)
 		return r;
 	/* Not relative: the loop's time is from before the programs were loaded. */
 	return sd_event_add_time(m->event, &k->timer, CLOCK_MONOTONIC,
-		(clock_now_ns(CLOCK_MONOTONIC) + q->duration_ns) / 1000, 1, on_timer, k);
+	        (clock_now_ns(CLOCK_MONOTONIC) + q->duration_ns) / 1000, 1, on_timer, k);
 }
 
 void record_handle(struct manager *m, struct control_call *call, const json_t *params)

@@ -14,6 +14,7 @@ struct target_set *target_set_free(struct target_set *t)
 {
 	if (t) {
 		free(t->pids);
+		free(t->excluded_pids);
 		free(t);
 	}
 	return NULL;
@@ -30,12 +31,13 @@ _printf_(3, 4) static int refuse(int r, char **ret_error, const char *format, ..
 	return r;
 }
 
-static int add_pids(struct target_set *t, const struct config_list *l, bool is_lenient, char **ret_error)
+static int add_pids(
+        struct target_rules *rules, pid_t **pids, const struct config_list *l, bool is_lenient, char **ret_error)
 {
 	if (l->n > TARGET_PIDS_MAX)
 		return refuse(-E2BIG, ret_error, "more than %d processes", TARGET_PIDS_MAX);
-	t->pids = calloc(MAX(l->n, (size_t)1), sizeof(*t->pids));
-	if (!t->pids)
+	*pids = calloc(MAX(l->n, (size_t)1), sizeof(**pids));
+	if (!*pids)
 		return -ENOMEM;
 	for (size_t i = 0; i < l->n; i++) {
 		pid_t pid = (pid_t)strtol(l->items[i], NULL, 10);
@@ -45,15 +47,15 @@ static int add_pids(struct target_set *t, const struct config_list *l, bool is_l
 				return refuse(-ESRCH, ret_error, "there is no process %s", l->items[i]);
 			continue;
 		}
-		t->pids[t->targets.include.n_pids++] = pid;
+		(*pids)[rules->n_pids++] = pid;
 	}
-	t->targets.include.pids = t->pids;
+	rules->pids = *pids;
 	return 0;
 }
 
-static int add_cgroup(struct target_set *t, const char *path, const char *asked, bool is_lenient, char **ret_error)
+static int add_cgroup(
+        struct target_rules *rules, const char *path, const char *asked, bool is_lenient, char **ret_error)
 {
-	struct target_rules *rules = &t->targets.include;
 	int r;
 
 	if (rules->n_cgroups >= TARGET_RULES_MAX)
@@ -67,8 +69,8 @@ static int add_cgroup(struct target_set *t, const char *path, const char *asked,
 }
 
 /* Paths are taken as /proc/PID/cgroup has them, and as a directory below the mount. */
-static int add_cgroups(
-        struct target_set *t, const struct config_list *l, struct cgroups *cgroups, bool is_lenient, char **ret_error)
+static int add_cgroups(struct target_rules *rules, const struct config_list *l, struct cgroups *cgroups,
+        bool is_lenient, char **ret_error)
 {
 	for (size_t i = 0; i < l->n; i++) {
 		const char *path = l->items[i], *mount = cgroups ? cgroups_mount(cgroups) : "";
@@ -82,15 +84,15 @@ static int add_cgroups(
 			whole = NULL;
 			return -ENOMEM;
 		}
-		r = add_cgroup(t, whole, path, is_lenient, ret_error);
+		r = add_cgroup(rules, whole, path, is_lenient, ret_error);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-static int add_units(
-        struct target_set *t, const struct config_list *l, struct cgroups *cgroups, bool is_lenient, char **ret_error)
+static int add_units(struct target_rules *rules, const struct config_list *l, struct cgroups *cgroups, bool is_lenient,
+        char **ret_error)
 {
 	for (size_t i = 0; i < l->n; i++) {
 		_cleanup_free_ char *path = NULL, *whole = NULL;
@@ -106,17 +108,15 @@ static int add_units(
 			whole = NULL;
 			return -ENOMEM;
 		}
-		r = add_cgroup(t, whole, l->items[i], is_lenient, ret_error);
+		r = add_cgroup(rules, whole, l->items[i], is_lenient, ret_error);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-static int add_comms(struct target_set *t, const struct config_list *l, char **ret_error)
+static int add_comms(struct target_rules *rules, const struct config_list *l, char **ret_error)
 {
-	struct target_rules *rules = &t->targets.include;
-
 	if (l->n > TARGET_RULES_MAX)
 		return refuse(-E2BIG, ret_error, "more than %d command names", TARGET_RULES_MAX);
 	for (size_t i = 0; i < l->n; i++) {
@@ -129,10 +129,8 @@ static int add_comms(struct target_set *t, const struct config_list *l, char **r
 	return 0;
 }
 
-static int add_exes(struct target_set *t, const struct config_list *l, bool is_lenient, char **ret_error)
+static int add_exes(struct target_rules *rules, const struct config_list *l, bool is_lenient, char **ret_error)
 {
-	struct target_rules *rules = &t->targets.include;
-
 	if (l->n > TARGET_RULES_MAX)
 		return refuse(-E2BIG, ret_error, "more than %d executables", TARGET_RULES_MAX);
 	for (size_t i = 0; i < l->n; i++) {
@@ -146,43 +144,57 @@ static int add_exes(struct target_set *t, const struct config_list *l, bool is_l
 	return 0;
 }
 
-int target_set_new(const struct target_spec *s, struct cgroups *cgroups, bool is_lenient, struct target_set **ret,
-        char **ret_error)
+static int add_rules(struct target_rules *rules, pid_t **pids, const struct target_spec *s, struct cgroups *cgroups,
+        bool is_lenient, char **ret_error)
+{
+	int r = add_pids(rules, pids, &s->pids, is_lenient, ret_error);
+
+	if (r == 0)
+		r = add_cgroups(rules, &s->cgroups, cgroups, is_lenient, ret_error);
+	if (r == 0)
+		r = add_units(rules, &s->units, cgroups, is_lenient, ret_error);
+	if (r == 0)
+		r = add_comms(rules, &s->comms, ret_error);
+	if (r == 0)
+		r = add_exes(rules, &s->exes, is_lenient, ret_error);
+	return r;
+}
+
+int target_set_new(const struct target_spec *include, const struct target_spec *exclude, struct cgroups *cgroups,
+        bool is_lenient, struct target_set **ret, char **ret_error)
 {
 	_cleanup_(target_set_freep) struct target_set *t = calloc(1, sizeof(*t));
 	const struct target_rules *rules;
 	int r;
 
-	assert(s && ret && ret_error);
+	assert(include && ret && ret_error);
 
 	*ret_error = NULL;
 	if (!t)
 		return -ENOMEM;
-	r = add_pids(t, &s->pids, is_lenient, ret_error);
-	if (r == 0)
-		r = add_cgroups(t, &s->cgroups, cgroups, is_lenient, ret_error);
-	if (r == 0)
-		r = add_units(t, &s->units, cgroups, is_lenient, ret_error);
-	if (r == 0)
-		r = add_comms(t, &s->comms, ret_error);
-	if (r == 0)
-		r = add_exes(t, &s->exes, is_lenient, ret_error);
+	r = add_rules(&t->targets.include, &t->pids, include, cgroups, is_lenient, ret_error);
+	if (r == 0 && exclude)
+		r = add_rules(&t->targets.exclude, &t->excluded_pids, exclude, cgroups, true, ret_error);
 	if (r < 0)
 		return r;
 	rules = &t->targets.include;
-	t->is_empty =
-	        !target_spec_is_empty(s) && rules->n_pids + rules->n_cgroups + rules->n_comms + rules->n_exes == 0;
+	t->is_empty = !target_spec_is_empty(include) &&
+	              rules->n_pids + rules->n_cgroups + rules->n_comms + rules->n_exes == 0;
 	*ret = TAKE_PTR(t);
 	return 0;
 }
 
-bool target_set_equal(const struct target_set *a, const struct target_set *b)
+static bool rules_equal(const struct target_rules *x, const struct target_rules *y)
 {
-	const struct target_rules *x = &a->targets.include, *y = &b->targets.include;
-
-	return a->is_empty == b->is_empty && x->n_pids == y->n_pids && x->n_cgroups == y->n_cgroups &&
-	       x->n_comms == y->n_comms && x->n_exes == y->n_exes &&
-	       memcmp(a->pids, b->pids, x->n_pids * sizeof(*a->pids)) == 0 &&
+	return x->n_pids == y->n_pids && x->n_cgroups == y->n_cgroups && x->n_comms == y->n_comms &&
+	       x->n_exes == y->n_exes &&
+	       (x->n_pids == 0 || memcmp(x->pids, y->pids, x->n_pids * sizeof(*x->pids)) == 0) &&
 	       memcmp(x->cgroups, y->cgroups, sizeof(x->cgroups)) == 0 &&
 	       memcmp(x->comms, y->comms, sizeof(x->comms)) == 0 && memcmp(x->exes, y->exes, sizeof(x->exes)) == 0;
+}
+
+bool target_set_equal(const struct target_set *a, const struct target_set *b)
+{
+	return a->is_empty == b->is_empty && rules_equal(&a->targets.include, &b->targets.include) &&
+	       rules_equal(&a->targets.exclude, &b->targets.exclude);
 }

@@ -118,6 +118,27 @@ def daemon():
             workload.wait()
 
 
+def targets():
+    with check.scratch() as d:
+        workloads = [subprocess.Popen([check.workload(x), *arguments], stdout=subprocess.DEVNULL)
+                     for x, *arguments in (("shares", "100000"), ("jit", "none", "60"))]
+        try:
+            e = Daemon(d, "[Profile]\nInterval=3s\n[Target]\nComm=workload-*\nExcludeComm=workload-jit\n")
+            check.that(e.wait(lambda: len(e.windows()) >= 1, 20), "writes windows of what [Target] selects")
+            found = {s.labels.get("comm") for s in Profile(e.windows()[-1]).samples}
+            check.that("workload-shares" in found and all(x.startswith("workload-") for x in found)
+                       and "workload-jit" not in found, f"and nothing else: {found}")
+            e.write("[Profile]\nInterval=3s\n[Target]\nUnit=not-there.service\n")
+            e.ctl("reload")
+            check.that(e.status()["sources"] == [], "nothing is sampled while nothing of [Target] is there")
+            check.that("nothing that [Target] names is there yet" in e.said(), "and that is said")
+            check.that(e.stop() == 0, "and ends well")
+        finally:
+            for w in workloads:
+                w.kill()
+                w.wait()
+
+
 def beside(e, d):
     second = check.run(*e.arguments(), fail_ok=True)
     check.that(second.returncode == 1 and "another emberd is running" in second.stderr
@@ -251,6 +272,7 @@ def no_permission():
 
 configuration()
 daemon()
+targets()
 perf_maps()
 hostile_files()
 killed_symbolizer()

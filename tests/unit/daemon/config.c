@@ -31,7 +31,9 @@ static void defaults(void **state)
 	assert_int_equal(c->sources.n, 1);
 	assert_string_equal(c->sources.items[0], "cpu");
 	assert_int_equal(c->cache_bytes, 256 << 20);
-	assert_int_equal(c->pids.n + c->cgroups.n + c->units.n + c->comms.n + c->exes.n, 0);
+	assert_int_equal(
+	        c->include.pids.n + c->include.cgroups.n + c->include.units.n + c->include.comms.n + c->include.exes.n,
+	        0);
 }
 
 static void values(void **state)
@@ -40,22 +42,25 @@ static void values(void **state)
 	_cleanup_free_ char *error = NULL;
 
 	(void)state;
-	assert_int_equal(
-	        config_parse("f",
-	                "# comment\n; another\n[Profile]\n  FrequencyHz = 199\nInterval=10s\nKernelStacks=no\n"
-	                "[Target]\nPid=1 22\nPid=333\nComm=Web Content\nComm=nginx*\nCgroup=/a /b\nCgroup=\nCgroup=/c\n"
-	                "[Store]\nPath=/tmp/x\n[Symbols]\nDebugDirectories=/a\nDebugDirectories=/b /c",
-	                &options, &c, &error),
+	assert_int_equal(config_parse("f",
+	                         "# comment\n; another\n[Profile]\n  FrequencyHz = 199\nInterval=10s\nKernelStacks=no\n"
+	                         "[Target]\nPid=1 22\nPid=333\nComm=Web Content\nComm=nginx*\nExcludeComm=x "
+	                         "y\nExcludePid=5\nCgroup=/a /b\nCgroup=\nCgroup=/c\n"
+	                         "[Store]\nPath=/tmp/x\n[Symbols]\nDebugDirectories=/a\nDebugDirectories=/b /c",
+	                         &options, &c, &error),
 	        0);
 	assert_int_equal(c->frequency_hz, 199);
 	assert_int_equal(c->interval_ns, 10 * NS_PER_SEC);
 	assert_false(c->kernel_stacks);
-	assert_int_equal(c->pids.n, 3);
-	assert_string_equal(c->pids.items[2], "333");
-	assert_int_equal(c->comms.n, 2);
-	assert_string_equal(c->comms.items[0], "Web Content");
-	assert_int_equal(c->cgroups.n, 1); /* the empty line emptied it */
-	assert_string_equal(c->cgroups.items[0], "/c");
+	assert_int_equal(c->include.pids.n, 3);
+	assert_string_equal(c->include.pids.items[2], "333");
+	assert_int_equal(c->include.comms.n, 2);
+	assert_string_equal(c->include.comms.items[0], "Web Content");
+	assert_int_equal(c->exclude.comms.n, 1);
+	assert_string_equal(c->exclude.comms.items[0], "x y");
+	assert_int_equal(c->exclude.pids.n, 1);
+	assert_int_equal(c->include.cgroups.n, 1); /* the empty line emptied it */
+	assert_string_equal(c->include.cgroups.items[0], "/c");
 	assert_int_equal(c->debug_directories.n, 2); /* not repeatable: the last line stands alone */
 	assert_string_equal(c->debug_directories.items[1], "/c");
 	assert_string_equal(c->store_path, "/tmp/x");
