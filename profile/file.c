@@ -12,6 +12,7 @@
 #include "profile/folded.h"
 #include "profile/heap_dump.h"
 #include "profile/merge.h"
+#include "profile/otlp.h"
 #include "profile/speedscope.h"
 
 _printf_(3, 4) static int fail(struct profile_error *error, int code, const char *format, ...)
@@ -101,6 +102,18 @@ static int read_heap_dump(struct profile *dst, const struct pprof_read_options *
 	return read_apart(dst, options, data, n, heap_dump_read, error);
 }
 
+static int read_otlp(struct profile *dst, const struct pprof_read_options *options, const void *data, size_t n,
+        struct profile_error *error)
+{
+	return read_apart(dst, options, data, n, otlp_read, error);
+}
+
+static int write_otlp(const struct profile *p, const struct file_write_options *options, struct buffer *out)
+{
+	(void)options;
+	return otlp_write(p, out);
+}
+
 /* A message whose first field is one of pprof's, of the right wire type: a sample type, in all writers known. */
 static bool sniff_pprof(const void *data, size_t n)
 {
@@ -109,10 +122,11 @@ static bool sniff_pprof(const void *data, size_t n)
 	return n > 0 && bytes[0] >> 3 >= 1 && bytes[0] >> 3 <= 15 && ((bytes[0] & 7) == 0 || (bytes[0] & 7) == 2);
 }
 
-/* Text formats first: pprof's first byte is less telling. */
+/* Text formats and OTLP first: pprof's first byte is less telling. */
 static const struct file_format formats[] = {
 	{ "heap", ".heap", COMPRESSION_NONE, heap_dump_sniff, read_heap_dump, NULL },
 	{ "folded", ".folded .collapsed", COMPRESSION_NONE, folded_sniff, read_folded, write_folded },
+	{ "otlp", ".otlp", COMPRESSION_NONE, otlp_sniff, read_otlp, write_otlp },
 	{ "pprof", ".pb.gz .pprof .gz", COMPRESSION_GZIP, sniff_pprof, pprof_read_into, write_pprof },
 	{ "pprof-zstd", ".pb.zst .zst", COMPRESSION_ZSTD, NULL, NULL, write_pprof },
 	{ "pprof-raw", ".pb", COMPRESSION_NONE, NULL, NULL, write_pprof },

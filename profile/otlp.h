@@ -8,6 +8,7 @@
  * asked for, because servers make a series of each distinct attribute set. The ledger travels as
  * `pprof.profile.comment`. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/buffer.h"
@@ -62,7 +63,11 @@ int otlp_encoder_next(struct otlp_encoder *e, otlp_sink sink, void *userdata, st
 /* All in one request with every label: what a `.otlp` file holds. -E2BIG: over out's maximum. */
 int otlp_write(const struct profile *p, struct buffer *out);
 
-/* Adds the profiles of a request to dst (merging as pprof_read_into() does): sample types, resource, scope-independent
- * and sample attributes as labels, all three shapes of samples (values, timestamps only, pairs). data is uncompressed.
- * -EBADMSG: malformed; -E2BIG: over a limit of the model; -ENOSPC, -ENOMEM. */
-int otlp_read_into(struct profile *dst, const void *data, size_t n, struct profile_error *error);
+/* Whether the bytes look like a request: only its two fields, and a dictionary. */
+bool otlp_sniff(const void *data, size_t n);
+
+/* Reads a request into dst, which must be empty. Sample types, resource and sample attributes (as labels), all three
+ * shapes of samples (values, timestamps only, pairs), inline and referenced text; the count of a cpu profile also gives
+ * its time. data is uncompressed. Nothing recurses. -EBADMSG: malformed, an index beyond its table; -E2BIG: over a
+ * limit of the model; -ENOSPC, -ENOMEM. */
+int otlp_read(struct profile *dst, const void *data, size_t n, struct profile_error *error);
