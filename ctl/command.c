@@ -190,6 +190,14 @@ int command_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t 
 	return 0;
 }
 
+int command_profile_error(int r, const char *what)
+{
+	if (r != -ENOSPC)
+		return log_err(r, "%s", what);
+	(void)log_err(0, "%s: it holds more names or stacks than fit in memory; ask for less of it", what);
+	return r;
+}
+
 int command_print_json(json_t *value)
 {
 	int r = 0;

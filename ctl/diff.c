@@ -225,7 +225,7 @@ static int draw(const struct side sides[2], struct diff_arguments *a)
 	r = a->picture.is_html ? flamegraph_diff_html(sides[0].whole, sides[1].whole, o, &out)
 	                       : flamegraph_diff_svg(sides[0].whole, sides[1].whole, o, &out);
 	if (r < 0)
-		return log_err(r, "cannot draw the differential flame graph");
+		return command_profile_error(r, "cannot draw the differential flame graph");
 	return picture_write(&a->picture, &out);
 }
 
@@ -268,7 +268,7 @@ static int compare(const struct side sides[2], const struct command_args *args, 
 		return draw(sides, a);
 	r = diff_build(&before, &after, &a->diff, &d);
 	if (r < 0)
-		return log_err(r, "cannot compare the profiles");
+		return command_profile_error(r, "cannot compare the profiles");
 	return args->json ? print_json(sides, d, a) : print_table(sides, d, a);
 }
 

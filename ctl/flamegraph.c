@@ -31,7 +31,7 @@ static int flamegraph_run(const struct command *c, int argc, char **argv)
 		(void)log_full(LOG_WARNING, 0, "the profile holds no samples; the picture says so");
 	r = o.is_html ? flamegraph_html(p, &o.flamegraph, &out) : flamegraph_svg(p, &o.flamegraph, &out);
 	if (r < 0)
-		return log_err(r, "cannot draw the flame graph");
+		return command_profile_error(r, "cannot draw the flame graph");
 	return picture_write(&o, &out);
 }
 

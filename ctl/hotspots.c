@@ -131,7 +131,7 @@ static int hotspots_run(const struct command *c, int argc, char **argv)
 		return r;
 	r = hotspots_build(p, value_index, threshold / 100, &h);
 	if (r < 0)
-		return log_err(r, "cannot add the profile up");
+		return command_profile_error(r, "cannot add the profile up");
 	return args.json ? print_json(p, value_index, threshold, h) : print_table(p, value_index, threshold, h);
 }
 

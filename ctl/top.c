@@ -161,7 +161,7 @@ static int top_run(const struct command *c, int argc, char **argv)
 	o = (struct top_options){ .value_index = value_index, .by = a.by, .sort = a.sort };
 	r = top_build(p, &o, &t);
 	if (r < 0)
-		return log_err(r, "cannot add the profile up");
+		return command_profile_error(r, "cannot add the profile up");
 	return args.json ? print_json(p, value_index, t, &a) : print_table(p, value_index, t, &a);
 }
 
