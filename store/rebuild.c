@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -160,6 +161,18 @@ static int set_aside(struct rebuild *b, const char *path)
 	return 0;
 }
 
+/* A writer holds the lock of its file until it has put the row as well: what is locked is none of our business. */
+static int is_being_put(struct store *s, const char *path)
+{
+	_cleanup_close_ int fd = walk_open(s, path);
+
+	if (fd < 0)
+		return fd;
+	if (flock(fd, LOCK_SH | LOCK_NB) == 0)
+		return 0;
+	return errno == EWOULDBLOCK ? 1 : -errno;
+}
+
 static int read_trailer(struct store *s, const char *path, struct trailer *ret)
 {
 	_cleanup_close_ int fd = walk_open(s, path);
@@ -179,7 +192,11 @@ static int add_file(struct rebuild *b, const struct walk_entry *e)
 	size_t size;
 	int r;
 
-	r = walk_read(b->store, e->path, FILE_BYTES_MAX, &data, &size);
+	r = is_being_put(b->store, e->path);
+	if (r > 0)
+		return 0;
+	if (r >= 0)
+		r = walk_read(b->store, e->path, FILE_BYTES_MAX, &data, &size);
 	if (r >= 0)
 		r = read_trailer(b->store, e->path, &t);
 	if (r >= 0)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "base/buffer.h"
 #include "store/age.h"
@@ -83,6 +84,35 @@ static void count(struct retention *t, const struct row *row, uint64_t *n)
 	(*n)++;
 }
 
+static int remove_from_index(struct retention *t, const struct page *p, size_t n)
+{
+	int r = index_begin(t->index);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n && r >= 0; i++)
+		r = index_remove(t->index, p->rows[i].path);
+	return index_end(t->index, r);
+}
+
+/* On a disk that is full to the last block the index cannot be changed before something else is gone: then files go
+ * first. A kill between leaves rows without files, which readers count as missing until the next reconciliation. */
+static int remove_files(struct retention *t, const struct page *p, size_t n)
+{
+	int r = remove_from_index(t, p, n), unlinked;
+
+	if (r < 0 && r != -ENOSPC)
+		return r;
+	unlinked = unlink_rows(t, p, n);
+	if (unlinked < 0)
+		return unlinked;
+	if (r == -ENOSPC) {
+		(void)syncfs(t->store->dir_fd); /* freed blocks are free for others only when the journal says so */
+		r = remove_from_index(t, p, n);
+	}
+	return r;
+}
+
 /* 1: there may be more. */
 static int remove_page(struct retention *t, struct page *p)
 {
@@ -93,21 +123,16 @@ static int remove_page(struct retention *t, struct page *p)
 	r = index_each(t->index, &(struct index_where){ .oldest_first = true, .limit = PAGE }, on_row, p);
 	if (r < 0)
 		return r;
-	r = index_begin(t->index);
-	if (r < 0)
-		return r;
-	for (; n < p->n && r >= 0; n++) {
+	for (; n < p->n; n++) {
 		uint64_t *counter = reason(t, &p->rows[n]);
 
 		if (!counter)
 			break;
-		r = index_remove(t->index, p->rows[n].path);
 		count(t, &p->rows[n], counter);
 	}
-	r = index_end(t->index, r);
-	if (r < 0)
-		return r;
-	r = unlink_rows(t, p, n);
+	if (n == 0)
+		return 0;
+	r = remove_files(t, p, n);
 	return r < 0 ? r : n == PAGE;
 }
 

@@ -158,6 +158,15 @@ static void set_host(char to[STORE_HOST_MAX], const char *host)
 	(void)snprintf(to, STORE_HOST_MAX, "%s", n.host);
 }
 
+/* Now, while there is an inode for them: retention must get its lock on a disk that is full. */
+static void make_locks(struct store *s)
+{
+	static const char *const names[] = { STORE_LOCK_INDEX, STORE_LOCK_KEEPER };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		(void)close_fd(openat(s->dir_fd, names[i], O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640));
+}
+
 int store_open(const struct store_options *o, struct store **ret)
 {
 	_cleanup_(store_closep) struct store *s = calloc(1, sizeof(*s));
@@ -185,6 +194,8 @@ int store_open(const struct store_options *o, struct store **ret)
 		return -errno;
 	if (!o->read_only && faccessat(s->dir_fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
 		return -errno;
+	if (!o->read_only)
+		make_locks(s);
 	(void)open_index(s); /* without one a writer still writes and a reader walks */
 	*ret = TAKE_PTR(s);
 	return 0;
@@ -296,6 +307,13 @@ static int prepare(struct put *put, const struct profile *p)
 	return r;
 }
 
+static void take_back(struct put *put, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (put->parts[i].file.path[0] && !put->parts[i].file.temporary[0])
+			(void)unlinkat(put->store->dir_fd, put->parts[i].file.path, 0);
+}
+
 /* All or none: what got its name before one failed is taken away again. */
 static int commit(struct put *put)
 {
@@ -303,9 +321,7 @@ static int commit(struct put *put)
 		int r = write_commit(&put->parts[i].file, put->type, &put->name);
 
 		if (r < 0) {
-			for (uint32_t j = 0; j <= i; j++)
-				if (put->parts[j].file.path[0] && !put->parts[j].file.temporary[0])
-					(void)unlinkat(put->store->dir_fd, put->parts[j].file.path, 0);
+			take_back(put, i + 1);
 			return r;
 		}
 	}
@@ -387,6 +403,10 @@ int store_put(
 	if (r < 0)
 		return r;
 	r = put_into_index(&put);
+	if (r == -ENOSPC) { /* room for the file, none for its row: nobody would find it */
+		take_back(&put, put.n);
+		return r;
+	}
 	if (ret)
 		tell(&put, r >= 0, ret);
 	return 0;

@@ -4,6 +4,7 @@
 #include <endian.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <xxhash.h>
 
@@ -47,10 +48,13 @@ int trailer_add_covered(struct trailer *t, const char *path, uint64_t size, uint
 int trailer_write(const struct trailer *t, struct buffer *out)
 {
 	_cleanup_buffer_ struct buffer text = BUFFER(TRAILER_BYTES_MAX);
+	uint64_t nonce;
 	uint32_t word;
 	int r;
 
-	(void)buffer_append_string(&text, "emberd 1\n");
+	if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
+		return -errno;
+	(void)buffer_printf(&text, "emberd 1\nid %016" PRIx64 "\n", nonce);
 	if (t->host[0])
 		(void)buffer_printf(&text, "host %s\n", t->host);
 	(void)buffer_printf(&text, "samples %" PRIu64 "\nraw %" PRIu64 "\n", t->n_samples, t->raw_bytes);

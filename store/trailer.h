@@ -3,7 +3,7 @@
  * file is in place" and "what it replaces is gone" the files alone tell which ones are leftovers.
  *
  * A covered file is known by name, size and XXH3 hash of its bytes: a name may be taken again when the clock is set
- * back, the bytes of a profile are not. */
+ * back; the bytes never are, for each trailer has a random number of its own. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
