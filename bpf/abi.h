@@ -333,27 +333,39 @@ _Static_assert(COUNTER_END_NO_REGISTERS - COUNTER_END_COMPLETE == STACK_END_NO_R
 
 /* ---- memory ----------------------------------------------------------------------------------------------------- */
 
-/* Page faults are sampled in space (daemon/resident.h says why): of the 32 blocks of 64 KiB in each 2 MiB region of a
- * process exactly 32 >> shift are watched for a shift up to 5; above, one in a fraction of the regions. A larger shift
- * watches a subset of what a smaller one does. */
+/* Memory is sampled in space (daemon/resident.h says why): of the 512 pages of each 2 MiB region exactly 512 >> shift are
+ * watched for a shift up to 9; above, one in a fraction of the regions. A larger shift watches a subset of what a smaller
+ * one does. */
 #define MEMORY_PAGE_SHIFT 12
-#define MEMORY_BLOCK_SHIFT 16
+#define MEMORY_BLOCK_SHIFT 16 /* what the kernel maps around one fault on a file, aligned */
 #define MEMORY_REGION_SHIFT 21
-#define MEMORY_BLOCKS_PER_REGION 32
-#define MEMORY_SHIFT_MIN 3 /* one block of 64 KiB in 512 KiB */
-#define MEMORY_SHIFT_MAX 15
+#define MEMORY_PAGES_PER_REGION_SHIFT 9
+#define MEMORY_SHIFT_MIN 7 /* one page in 512 KiB */
+#define MEMORY_SHIFT_MAX 20
 
-/* The same blocks in every process, so that a child of fork goes on where its parent was; address space randomisation
+/* The same pages in every process, so that a child of fork goes on where its parent was; address space randomisation
  * spreads them. Multiplicative hash: the upper half of a 64-bit product mixes best. */
 #define MEMORY_REGION_HASH(region) ((__u32)((((__u64)(region) + 1) * 0x9e3779b97f4a7c15ull) >> 32))
-#define MEMORY_REGION_WATCHED(hash, shift) ((shift) <= 5 || (((hash) >> 8) & ((1u << ((shift)-5)) - 1)) == 0)
-#define MEMORY_BLOCK_WATCHED(hash, block, shift)                                                                       \
-	(MEMORY_REGION_WATCHED(hash, shift) && (((block) + (hash)) & ((1u << ((shift) < 5 ? (shift) : 5)) - 1)) == 0)
+#define MEMORY_REGION_WATCHED(hash, shift)                                                                             \
+	((shift) <= MEMORY_PAGES_PER_REGION_SHIFT ||                                                                   \
+		(((hash) >> 12) & ((1u << ((shift) - MEMORY_PAGES_PER_REGION_SHIFT)) - 1)) == 0)
+/* page: number within its region */
+#define MEMORY_PAGE_MASK(shift)                                                                                        \
+	((1u << ((shift) < MEMORY_PAGES_PER_REGION_SHIFT ? (shift) : MEMORY_PAGES_PER_REGION_SHIFT)) - 1)
+#define MEMORY_PAGE_WATCHED(hash, page, shift)                                                                         \
+	(MEMORY_REGION_WATCHED(hash, shift) && (((page) + (hash)) & MEMORY_PAGE_MASK(shift)) == 0)
 
-/* The value of a sample of the memory source: the page's address, with the shift and a flag in its low bits. */
-#define MEMORY_VALUE(address, shift, region) (((address) & ~0xfffull) | ((region) ? 0x100 : 0) | (shift))
-#define MEMORY_VALUE_SHIFT(value) ((__u32)(value)&0xff)
-#define MEMORY_VALUE_REGION(value) (((value) >> 8) & 1)
+/* Which pages a fault may have brought in. */
+enum {
+	MEMORY_REACH_PAGE = 0,   /* the one it was on */
+	MEMORY_REACH_BLOCK = 1,  /* its 64 KiB: a file's pages, a large folio */
+	MEMORY_REACH_REGION = 2, /* its 2 MiB: it may have become a huge page */
+};
+
+/* The value of a sample of the memory source: the address of the fault, with the shift and the reach in its low bits. */
+#define MEMORY_VALUE(address, shift, reach) (((address) & ~0xfffull) | (__u64)(reach) << 8 | (shift))
+#define MEMORY_VALUE_SHIFT(value) ((__u32)(value) & 0xff)
+#define MEMORY_VALUE_REACH(value) ((__u32)((value) >> 8) & 3)
 #define MEMORY_VALUE_ADDRESS(value) ((value) & ~0xfffull)
 
 enum { RECORD_FORK = RECORD_SOURCE_FIRST };

@@ -1,75 +1,105 @@
-/* memory: page faults on user memory, sampled in space: daemon/resident.h says how and why. A fault outside the watched
- * blocks costs a hash and a compare. */
+/* memory: page faults on user memory, sampled in space: daemon/resident.h says how and why. A fault on a page that is not
+ * watched costs a hash and a compare. */
 #include "bpf/emit.bpf.h"
 
-__u32 block_shift = MEMORY_SHIFT_MIN; /* emberd raises it where faults are too many */
+__u32 page_shift = MEMORY_SHIFT_MIN; /* emberd raises it where faults are too many */
 
 enum { HUGE_NEVER = 0, HUGE_ADVISED = 1, HUGE_ALWAYS = 2 };
 const volatile __u32 huge_pages = HUGE_ALWAYS; /* as /sys/kernel/mm/transparent_hugepage says */
 
+const volatile bool large_folios = false; /* private memory may come in pieces larger than a page */
+
 /* Most faults of a busy host are those of processes that will be gone in a moment: a thread's first ones are watched
  * more coarsely, each sample weighing more. */
-#define YOUNG_FAULTS 512
-#define YOUNG_SHIFT 4
+#define YOUNG_FAULTS 256
+#define YOUNG_SHIFT 3
 
 #define VM_HUGEPAGE_FLAG 0x20000000
 #define VM_NOHUGEPAGE_FLAG 0x40000000
 #define USER_ADDRESS_BITS 47
 
-/* Regions that were looked at a moment ago: faults come in runs. */
+/* Regions that were looked at a moment ago, and what faults in them reach: faults come in runs. */
 #define REGIONS_KEPT 256
+struct region {
+	__u64 id;
+	__u64 reach;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, REGIONS_KEPT);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, struct region);
 } regions SEC(".maps");
 
-static __always_inline bool region_is_new(const struct mm_struct *mm, __u64 region, __u32 hash)
-{
-	__u64 id = region ^ (__u64)mm << 16, *kept;
-	__u32 slot = hash & (REGIONS_KEPT - 1);
-
-	kept = bpf_map_lookup_elem(&regions, &slot);
-	if (!kept || *kept == id)
-		return false;
-	*kept = id;
-	return true;
-}
-
-/* Whether a huge page can lie at address: private memory that covers the whole region, and is not told otherwise. */
-static __always_inline bool may_be_huge(const struct mm_struct *mm, __u64 address)
+/* What a fault at address reaches, by its VMA: a huge page can lie in private memory that covers the whole region and is
+ * not told otherwise. */
+static __always_inline __u32 reach_by_vma(const struct mm_struct *mm, __u64 address)
 {
 	__u64 first = address >> MEMORY_REGION_SHIFT << MEMORY_REGION_SHIFT, flags;
-	int slot = scratch_take();
+	__u32 reach = large_folios ? MEMORY_REACH_BLOCK : MEMORY_REACH_PAGE;
 	const struct vm_area_struct *vma;
 	struct mapping m = {};
+	int slot = scratch_take();
 	struct scratch *s;
-	bool huge = false;
 
 	if (slot < 0)
-		return false;
+		return reach;
 	s = scratch_get(slot);
 	if (!s)
-		return false;
+		return reach;
 	s->lookup = address;
 	vma = (const void *)vma_find(slot, s, mm, &m);
-	if (vma && m.start <= first && first + (1ull << MEMORY_REGION_SHIFT) <= m.end && !BPF_CORE_READ(vma, vm_file)) {
-		flags = BPF_CORE_READ(vma, vm_flags);
-		huge = (flags & VM_HUGEPAGE_FLAG) || (huge_pages == HUGE_ALWAYS && !(flags & VM_NOHUGEPAGE_FLAG));
-	}
 	scratch_release(s);
-	return huge;
+	if (!vma)
+		return reach;
+	if (BPF_CORE_READ(vma, vm_file))
+		return MEMORY_REACH_BLOCK;
+	if (huge_pages == HUGE_NEVER || m.start > first || first + (1ull << MEMORY_REGION_SHIFT) > m.end)
+		return reach;
+	flags = BPF_CORE_READ(vma, vm_flags);
+	if ((flags & VM_HUGEPAGE_FLAG) || (huge_pages == HUGE_ALWAYS && !(flags & VM_NOHUGEPAGE_FLAG)))
+		return MEMORY_REACH_REGION;
+	return reach;
+}
+
+/* The first fault that is seen in a region that may become huge reaches all of it, those after it a page each: they come
+ * only where it did not. */
+static __always_inline __u32 reach_of(const struct mm_struct *mm, __u64 address, __u32 hash)
+{
+	__u64 id = (address >> MEMORY_REGION_SHIFT) ^ (__u64)mm << 16;
+	__u32 slot = hash & (REGIONS_KEPT - 1), reach;
+	struct region *kept = bpf_map_lookup_elem(&regions, &slot);
+
+	if (!kept)
+		return MEMORY_REACH_PAGE;
+	if (kept->id == id)
+		return kept->reach;
+	reach = reach_by_vma(mm, address);
+	kept->id = id;
+	kept->reach = reach == MEMORY_REACH_REGION ? MEMORY_REACH_PAGE : reach;
+	return reach;
+}
+
+/* Whether any page that the fault reaches is watched. */
+static __always_inline bool reaches_watched(__u32 hash, __u64 address, __u32 shift, __u32 reach)
+{
+	__u32 page = (address >> MEMORY_PAGE_SHIFT) & ((1u << MEMORY_PAGES_PER_REGION_SHIFT) - 1);
+	const __u32 block_mask = (1u << (MEMORY_BLOCK_SHIFT - MEMORY_PAGE_SHIFT)) - 1;
+
+	if (reach == MEMORY_REACH_REGION)
+		return true;
+	if (reach == MEMORY_REACH_PAGE)
+		return MEMORY_PAGE_WATCHED(hash, page, shift);
+	/* distance from the block's first page to the next watched one */
+	return ((0 - ((page & ~block_mask) + hash)) & MEMORY_PAGE_MASK(shift)) <= block_mask;
 }
 
 static __always_inline int fault(void *ctx, __u64 address)
 {
 	const struct task_struct *task = (const void *)bpf_get_current_task();
 	const struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	__u64 region = address >> MEMORY_REGION_SHIFT;
-	__u32 hash = MEMORY_REGION_HASH(region), shift = block_shift;
-	__u32 block = (address >> MEMORY_BLOCK_SHIFT) & (MEMORY_BLOCKS_PER_REGION - 1);
-	bool first = false;
+	__u32 hash = MEMORY_REGION_HASH(address >> MEMORY_REGION_SHIFT), shift = page_shift, reach;
 
 	if (address >> USER_ADDRESS_BITS || !mm)
 		return 0;
@@ -81,13 +111,12 @@ static __always_inline int fault(void *ctx, __u64 address)
 		count(COUNTER_FAULT_UNWATCHED);
 		return 0;
 	}
-	if (huge_pages != HUGE_NEVER && region_is_new(mm, region, hash))
-		first = may_be_huge(mm, address);
-	if (!first && !MEMORY_BLOCK_WATCHED(hash, block, shift)) {
+	reach = reach_of(mm, address, hash);
+	if (!reaches_watched(hash, address, shift, reach)) {
 		count(COUNTER_FAULT_UNWATCHED);
 		return 0;
 	}
-	emit_sample_from(ctx, PROFILE_MEMORY, MEMORY_VALUE(address, shift, first), false);
+	emit_sample_from(ctx, PROFILE_MEMORY, MEMORY_VALUE(address, shift, reach), false);
 	return 0;
 }
 

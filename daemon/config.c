@@ -22,7 +22,7 @@
 #define WANTS_PATH "an absolute path"
 
 static const struct config_key keys[] = {
-	{ "Profile", "Sources", config_parse_names, FIELD(sources), "cpu",
+	{ "Profile", "Sources", config_parse_names, FIELD(sources), "cpu memory",
 	        "names from `emberctl features`, with blanks between" },
 	{ "Profile", "FrequencyHz", config_parse_number, FIELD(frequency_hz), "100", "a whole number from 1 to 10000",
 	        1, 10000 },

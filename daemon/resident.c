@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -14,33 +15,26 @@
 #define HASH_FUNCTION(key, size, value) ((value) = (unsigned)XXH3_64bits((key), (size)))
 #include <uthash.h>
 
-#define PAGES_PER_BLOCK 16
 #define PAGE_BYTES (1ull << MEMORY_PAGE_SHIFT)
 #define PAGEMAP_PRESENT (1ull << 63) /* Documentation/admin-guide/mm/pagemap.rst */
-#define NO_STACK UINT32_MAX
 
-struct owner {
-	uint32_t stack; /* NO_STACK: came in with a neighbour */
-	uint32_t shift;
-};
-
-struct block_key {
+struct page_key {
 	uint64_t start_ns;
-	uint64_t block; /* address >> MEMORY_BLOCK_SHIFT */
+	uint64_t number; /* address >> MEMORY_PAGE_SHIFT */
 	uint32_t pid, padding;
 };
 
-struct block {
-	struct block_key key;
-	struct owner last; /* of the last fault in the block, or of its region */
-	struct owner pages[PAGES_PER_BLOCK];
+struct page {
+	struct page_key key;
+	uint32_t stack; /* of its last toucher */
+	uint32_t shift;
 	UT_hash_handle hh;
 };
 
 struct resident {
 	struct resident_limits limits;
 	struct keeper *stacks;
-	struct block *blocks;
+	struct page *pages;
 	uint64_t dropped;
 };
 
@@ -63,139 +57,127 @@ int resident_new(const struct resident_limits *limits, struct resident **ret)
 	return 0;
 }
 
-static void forget(struct resident *r, struct block *b)
+static void forget(struct resident *r, struct page *p)
 {
-	HASH_DEL(r->blocks, b);
-	free(b);
+	HASH_DEL(r->pages, p);
+	free(p);
 }
 
 struct resident *resident_free(struct resident *r)
 {
-	struct block *b, *next;
+	struct page *p, *next;
 
 	if (!r)
 		return NULL;
-	HASH_ITER(hh, r->blocks, b, next)
-		forget(r, b);
+	HASH_ITER(hh, r->pages, p, next)
+		forget(r, p);
 	(void)keeper_free(r->stacks);
 	free(r);
 	return NULL;
 }
 
-static void set_owner(struct block *b, int page, struct owner owner)
+static int get_page(struct resident *r, const struct page_key *key, struct page **ret)
 {
-	b->last = owner;
-	if (page >= 0)
-		b->pages[page] = owner;
-}
+	struct page *p;
 
-static int get_block(struct resident *r, const struct block_key *key, struct block **ret)
-{
-	struct block *b;
-
-	HASH_FIND(hh, r->blocks, key, sizeof(*key), b);
-	if (b) {
-		*ret = b;
+	HASH_FIND(hh, r->pages, key, sizeof(*key), p);
+	if (p) {
+		*ret = p;
 		return 0;
 	}
-	if (HASH_COUNT(r->blocks) >= r->limits.blocks)
+	if (HASH_COUNT(r->pages) >= r->limits.pages)
 		return -ENOSPC;
-	b = malloc(sizeof(*b));
-	if (!b)
+	p = malloc(sizeof(*p));
+	if (!p)
 		return -ENOMEM;
-	*b = (struct block){ .key = *key, .last.stack = NO_STACK };
-	for (int i = 0; i < PAGES_PER_BLOCK; i++)
-		b->pages[i].stack = NO_STACK;
-	HASH_ADD(hh, r->blocks, key, sizeof(b->key), b);
-	if (!b->hh.tbl) { /* uthash could not grow: it is not in */
-		free(b);
+	*p = (struct page){ .key = *key };
+	HASH_ADD(hh, r->pages, key, sizeof(p->key), p);
+	if (!p->hh.tbl) { /* uthash could not grow: it is not in */
+		free(p);
 		return -ENOMEM;
 	}
-	*ret = b;
+	*ret = p;
 	return 0;
 }
 
-/* The watched blocks of the region of one fault: all of them where the region may have become a huge page. */
-static int touch_blocks(
-	struct resident *r, const struct sample *s, uint64_t address, struct owner owner, int region)
+/* The watched pages among those from first that a fault may have brought in. */
+static int touch_pages(struct resident *r, const struct sample *s, uint64_t first, uint64_t n, uint32_t stack, unsigned shift)
 {
-	uint32_t hash = MEMORY_REGION_HASH(address >> MEMORY_REGION_SHIFT);
-	uint64_t own = address >> MEMORY_BLOCK_SHIFT, first = (address >> MEMORY_REGION_SHIFT) * MEMORY_BLOCKS_PER_REGION;
+	const uint64_t per_region = 1u << MEMORY_PAGES_PER_REGION_SHIFT;
+	uint32_t hash = MEMORY_REGION_HASH(first / per_region);
 
-	for (uint64_t i = 0; i < MEMORY_BLOCKS_PER_REGION; i++) {
-		struct block_key key = { .start_ns = s->process_start_ns, .block = first + i, .pid = s->pid };
-		struct block *b;
+	for (uint64_t i = 0; i < n; i++) {
+		struct page_key key = { .start_ns = s->process_start_ns, .number = first + i, .pid = s->pid };
+		struct page *p;
 		int error;
 
-		if ((!region && key.block != own) || !MEMORY_BLOCK_WATCHED(hash, (uint32_t)i, owner.shift))
+		if (!MEMORY_PAGE_WATCHED(hash, (uint32_t)(key.number % per_region), shift))
 			continue;
-		error = get_block(r, &key, &b);
+		error = get_page(r, &key, &p);
 		if (error < 0)
 			return error;
-		set_owner(b, key.block == own ? (int)(address >> MEMORY_PAGE_SHIFT) % PAGES_PER_BLOCK : -1, owner);
+		p->stack = stack;
+		p->shift = shift;
 	}
 	return 0;
 }
 
-int resident_touch(struct resident *r, const struct sample *s, uint64_t address, unsigned shift, int region)
+int resident_touch(struct resident *r, const struct sample *s, uint64_t address, unsigned shift, unsigned reach)
 {
-	struct owner owner = { .shift = MIN(shift, (unsigned)MEMORY_SHIFT_MAX) };
+	static const unsigned reach_shift[] = { [MEMORY_REACH_PAGE] = MEMORY_PAGE_SHIFT,
+		[MEMORY_REACH_BLOCK] = MEMORY_BLOCK_SHIFT, [MEMORY_REACH_REGION] = MEMORY_REGION_SHIFT };
+	uint64_t first;
+	uint32_t stack;
 	int error;
 
 	assert(r);
 	assert(s);
 
-	error = keeper_put(r->stacks, s, &owner.stack);
+	if (reach >= ARRAY_SIZE(reach_shift) || shift > MEMORY_SHIFT_MAX)
+		return -EINVAL;
+	first = address >> reach_shift[reach] << reach_shift[reach];
+	error = keeper_put(r->stacks, s, &stack);
 	if (error >= 0)
-		error = touch_blocks(r, s, address, owner, region);
+		error = touch_pages(r, s, first >> MEMORY_PAGE_SHIFT, 1ull << (reach_shift[reach] - MEMORY_PAGE_SHIFT), stack, shift);
 	if (error < 0)
 		r->dropped++;
 	return error;
 }
 
 /* The child's samples are its own: the parent's stack under another process. */
-static int copy_owner(struct resident *r, const struct block_key *child, struct owner *o)
+static int copy_page(struct resident *r, const struct page *from, uint32_t child, uint64_t child_start_ns)
 {
+	struct page_key key = { .start_ns = child_start_ns, .number = from->key.number, .pid = child };
 	struct sample s;
-
-	if (o->stack == NO_STACK)
-		return 0;
-	keeper_get(r->stacks, o->stack, &s);
-	s.pid = s.tid = child->pid;
-	s.process_start_ns = child->start_ns;
-	return keeper_put(r->stacks, &s, &o->stack);
-}
-
-static int copy_block(struct resident *r, const struct block *from, uint32_t child, uint64_t child_start_ns)
-{
-	struct block_key key = { .start_ns = child_start_ns, .block = from->key.block, .pid = child };
-	struct block *b;
+	struct page *p;
+	uint32_t stack;
 	int error;
 
-	error = get_block(r, &key, &b);
+	HASH_FIND(hh, r->pages, &key, sizeof(key), p);
+	if (p) /* the child has touched it itself by now */
+		return 0;
+	keeper_get(r->stacks, from->stack, &s);
+	s.pid = s.tid = child;
+	s.process_start_ns = child_start_ns;
+	error = keeper_put(r->stacks, &s, &stack);
+	if (error >= 0)
+		error = get_page(r, &key, &p);
 	if (error < 0)
 		return error;
-	if (b->last.stack != NO_STACK) /* the child has touched it itself by now */
-		return 0;
-	b->last = from->last;
-	memcpy(b->pages, from->pages, sizeof(b->pages));
-	error = copy_owner(r, &key, &b->last);
-	for (int i = 0; error >= 0 && i < PAGES_PER_BLOCK; i++)
-		error = copy_owner(r, &key, &b->pages[i]);
-	if (error < 0)
-		forget(r, b);
-	return error;
+	p->stack = stack;
+	p->shift = from->shift;
+	return 0;
 }
 
 int resident_fork(struct resident *r, uint32_t parent, uint32_t child, uint64_t child_start_ns)
 {
-	struct block *b, *next;
+	struct page *p, *next;
 	int error = 0;
 
-	HASH_ITER(hh, r->blocks, b, next) {
-		if (b->key.pid != parent)
+	HASH_ITER(hh, r->pages, p, next) {
+		if (p->key.pid != parent)
 			continue;
-		error = copy_block(r, b, child, child_start_ns);
+		error = copy_page(r, p, child, child_start_ns);
 		if (error < 0) {
 			r->dropped++;
 			break;
@@ -204,40 +186,30 @@ int resident_fork(struct resident *r, uint32_t parent, uint32_t child, uint64_t 
 	return error;
 }
 
-static void coarsen_owner(struct owner *o, unsigned shift)
-{
-	if (o->shift < shift)
-		o->shift = shift;
-}
-
 void resident_coarsen(struct resident *r, unsigned shift)
 {
-	struct block *b, *next;
+	struct page *p, *next;
 
-	HASH_ITER(hh, r->blocks, b, next) {
-		uint32_t hash = MEMORY_REGION_HASH(b->key.block / MEMORY_BLOCKS_PER_REGION);
+	HASH_ITER(hh, r->pages, p, next) {
+		uint64_t per_region = 1u << MEMORY_PAGES_PER_REGION_SHIFT;
+		uint32_t hash = MEMORY_REGION_HASH(p->key.number / per_region);
 
-		if (!MEMORY_BLOCK_WATCHED(hash, (uint32_t)(b->key.block % MEMORY_BLOCKS_PER_REGION), shift)) {
-			forget(r, b);
-			continue;
-		}
-		coarsen_owner(&b->last, shift);
-		for (int i = 0; i < PAGES_PER_BLOCK; i++)
-			coarsen_owner(&b->pages[i], shift);
+		if (!MEMORY_PAGE_WATCHED(hash, (uint32_t)(p->key.number % per_region), shift))
+			forget(r, p);
+		else
+			p->shift = MAX(p->shift, shift);
 	}
 }
 
 /* ---- report ---- */
 
-static int by_process(const struct block *a, const struct block *b)
+static int by_process(const struct page *a, const struct page *b)
 {
-	int c = memcmp(&a->key.pid, &b->key.pid, sizeof(a->key.pid));
-
-	if (c == 0)
-		c = a->key.start_ns < b->key.start_ns ? -1 : a->key.start_ns > b->key.start_ns;
-	if (c == 0)
-		c = a->key.block < b->key.block ? -1 : a->key.block > b->key.block;
-	return c;
+	if (a->key.pid != b->key.pid)
+		return a->key.pid < b->key.pid ? -1 : 1;
+	if (a->key.start_ns != b->key.start_ns)
+		return a->key.start_ns < b->key.start_ns ? -1 : 1;
+	return a->key.number < b->key.number ? -1 : a->key.number > b->key.number;
 }
 
 /* 1 where the process that runs as pid now is the one that began then. /proc/PID/stat, field 22, is in clock ticks. */
@@ -258,7 +230,7 @@ static int same_process(int dirfd, uint64_t start_ns)
 }
 
 /* Descriptor of a process's page map, -1 where it is gone (or another one by now). */
-static int open_pagemap(int proc_dirfd, const struct block_key *key)
+static int open_pagemap(int proc_dirfd, const struct page_key *key)
 {
 	_cleanup_close_ int dirfd = -1;
 	char name[16];
@@ -270,75 +242,54 @@ static int open_pagemap(int proc_dirfd, const struct block_key *key)
 	return openat(dirfd, "pagemap", O_RDONLY | O_CLOEXEC);
 }
 
-/* Adds the block's pages that are there to bytes[stack]; 0 where none is left. */
-static int count_pages(const struct block *b, int pagemap, uint64_t *bytes)
+static bool is_present(int pagemap, uint64_t number)
 {
-	uint64_t entries[PAGES_PER_BLOCK];
-	int present = 0;
+	uint64_t entry;
 
-	if (fd_pread_full(pagemap, entries, sizeof(entries), b->key.block * sizeof(entries)) < 0)
-		return 0;
-	for (int i = 0; i < PAGES_PER_BLOCK; i++) {
-		const struct owner *o = b->pages[i].stack != NO_STACK ? &b->pages[i] : &b->last;
-
-		if (!(entries[i] & PAGEMAP_PRESENT) || o->stack == NO_STACK)
-			continue;
-		bytes[o->stack] += PAGE_BYTES << o->shift;
-		present++;
-	}
-	return present;
+	return fd_pread_full(pagemap, &entry, sizeof(entry), number * sizeof(entry)) >= 0 && (entry & PAGEMAP_PRESENT);
 }
 
-static void count_blocks(struct resident *r, int proc_dirfd, uint64_t *bytes)
+/* Adds what is there to bytes[stack] and forgets what is not. */
+static void count_pages(struct resident *r, int proc_dirfd, uint64_t *bytes)
 {
 	_cleanup_close_ int pagemap = -1;
-	struct block_key open = { 0 };
-	struct block *b, *next;
+	struct page_key open = { 0 };
+	struct page *p, *next;
 
-	HASH_SORT(r->blocks, by_process);
-	HASH_ITER(hh, r->blocks, b, next) {
-		if (b->key.pid != open.pid || b->key.start_ns != open.start_ns) {
+	HASH_SORT(r->pages, by_process);
+	HASH_ITER(hh, r->pages, p, next) {
+		if (p->key.pid != open.pid || p->key.start_ns != open.start_ns) {
 			(void)close_fd(pagemap);
-			pagemap = open_pagemap(proc_dirfd, &b->key);
-			open = b->key;
+			pagemap = open_pagemap(proc_dirfd, &p->key);
+			open = p->key;
 		}
-		if (pagemap < 0 || count_pages(b, pagemap, bytes) == 0)
-			forget(r, b);
+		if (pagemap >= 0 && is_present(pagemap, p->key.number))
+			bytes[p->stack] += PAGE_BYTES << p->shift;
+		else
+			forget(r, p);
 	}
-}
-
-static int move_owner(struct owner *o, const struct keeper *from, struct keeper *to)
-{
-	return o->stack == NO_STACK ? 0 : keeper_copy(to, from, o->stack, &o->stack);
 }
 
 /* Stacks that hold nothing any more leave the table: those that are left move to a new one, which is never larger. */
 static int drop_unused_stacks(struct resident *r)
 {
 	_cleanup_(keeper_freep) struct keeper *kept = NULL;
-	struct block *b, *next;
+	struct page *p, *next;
 	int error;
 
 	error = keeper_new(r->limits.stacks, r->limits.stack_bytes, &kept);
 	if (error < 0)
 		return error;
-	HASH_ITER(hh, r->blocks, b, next) {
-		error = move_owner(&b->last, r->stacks, kept);
-		for (int i = 0; error >= 0 && i < PAGES_PER_BLOCK; i++)
-			error = move_owner(&b->pages[i], r->stacks, kept);
-		if (error < 0) {
-			/* Out of memory half-way: this block and those after it would name stacks of the old table. */
-			for (; b; b = next) {
-				next = b->hh.next;
-				forget(r, b);
-				r->dropped++;
-			}
-			break;
+	HASH_ITER(hh, r->pages, p, next) {
+		error = keeper_copy(kept, r->stacks, p->stack, &p->stack);
+		if (error < 0) { /* out of memory: it would name a stack of the old table */
+			forget(r, p);
+			r->dropped++;
 		}
 	}
 	(void)keeper_free(r->stacks);
 	r->stacks = TAKE_PTR(kept);
-	return error;
+	return 0;
 }
 
 static void tell(struct resident *r, const uint64_t *bytes, resident_each_t each, void *userdata)
@@ -365,18 +316,18 @@ int resident_report(struct resident *r, int proc_dirfd, resident_each_t each, vo
 	bytes = calloc(MAX(keeper_count(r->stacks), 1u), sizeof(*bytes));
 	if (!bytes)
 		return -ENOMEM;
-	count_blocks(r, proc_dirfd, bytes);
+	count_pages(r, proc_dirfd, bytes);
 	tell(r, bytes, each, userdata);
 	error = drop_unused_stacks(r);
-	return error < 0 ? error : (int)HASH_COUNT(r->blocks);
+	return error < 0 ? error : (int)HASH_COUNT(r->pages);
 }
 
 void resident_stats(const struct resident *r, struct resident_stats *ret)
 {
 	*ret = (struct resident_stats){
-		.blocks = HASH_COUNT(r->blocks),
+		.pages = HASH_COUNT(r->pages),
 		.stacks = keeper_count(r->stacks),
-		.bytes = keeper_bytes(r->stacks) + HASH_COUNT(r->blocks) * sizeof(struct block),
+		.bytes = keeper_bytes(r->stacks) + HASH_COUNT(r->pages) * sizeof(struct page),
 		.dropped = r->dropped,
 	};
 }

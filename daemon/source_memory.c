@@ -2,6 +2,7 @@
  * at a window's end from daemon/resident.c; here they meet, and the rate is kept within bounds. */
 #include <assert.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -14,9 +15,9 @@
 
 #define RING_BYTES (256u << 10)
 
-/* A sample costs about 10 us: at 200 a second 0.2 % of a core. */
-#define SAMPLES_PER_SECOND_MAX 200
-#define SAMPLES_PER_SECOND_LOW 20
+/* A sample costs about 10 us: at 300 a second 0.3 % of a core. */
+#define SAMPLES_PER_SECOND_MAX 300 /* over the last ten seconds or so */
+#define SAMPLES_PER_SECOND_LOW 50
 #define CALM_SECONDS 60 /* of few samples, before more is watched again */
 
 struct memory {
@@ -26,6 +27,7 @@ struct memory {
 	int proc_fd;
 	uint64_t hold; /* files of the stacks that still hold memory */
 	uint64_t samples, samples_at_tick;
+	double samples_per_second;
 	unsigned calm_seconds;
 };
 
@@ -37,6 +39,24 @@ static unsigned huge_page_policy(void)
 		strstr(text, "[never]"))
 		return 0;
 	return strstr(text, "[madvise]") ? 1 : 2;
+}
+
+/* Private memory in pieces between a page and a huge page, by any of their sizes ("inherit" goes by the policy above). */
+static bool has_large_folios(void)
+{
+	_cleanup_closedir_ DIR *d = opendir("/sys/kernel/mm/transparent_hugepage");
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		_cleanup_free_ char *text = NULL;
+		char path[300];
+
+		(void)snprintf(path, sizeof(path), "%s/enabled", e->d_name);
+		if (strncmp(e->d_name, "hugepages-", 10) == 0 && strcmp(e->d_name, "hugepages-2048kB") != 0 &&
+			file_read_all(dirfd(d), path, 256, &text, NULL) >= 0 && !strstr(text, "[never]"))
+			return true;
+	}
+	return false;
 }
 
 static void memory_close(struct source_instance *i)
@@ -63,6 +83,7 @@ static int memory_load(struct source_instance *i, struct memory *m)
 	if (!m->skel)
 		return -errno;
 	m->skel->rodata->huge_pages = huge_page_policy();
+	m->skel->rodata->large_folios = has_large_folios();
 	(void)bpf_program__set_autoload(m->skel->progs.memory_fault_user, tracepoint);
 	(void)bpf_program__set_autoload(m->skel->progs.memory_fault_kernel, tracepoint);
 	(void)bpf_program__set_autoload(m->skel->progs.memory_fault_event, !tracepoint);
@@ -89,7 +110,7 @@ static int memory_open(struct source_instance *i)
 	r = memory_load(i, m);
 	if (r < 0)
 		return r;
-	i->period = 1ull << (MEMORY_BLOCK_SHIFT + MEMORY_SHIFT_MIN);
+	i->period = 1ull << (MEMORY_PAGE_SHIFT + MEMORY_SHIFT_MIN);
 	return 0;
 }
 
@@ -125,19 +146,30 @@ static int memory_attach(struct source_instance *i)
 	return m->skel->links.memory_fork ? 0 : -errno;
 }
 
+/* How many faults one stands for that is seen: all of those that may have become huge pages are, of those on files one in
+ * so many blocks, of others one in so many pages. */
+static int64_t faults_of(unsigned shift, unsigned reach)
+{
+	const unsigned pages_per_page_shift = MEMORY_BLOCK_SHIFT - MEMORY_PAGE_SHIFT;
+
+	if (reach == MEMORY_REACH_REGION)
+		return 1;
+	return (int64_t)1 << (reach == MEMORY_REACH_BLOCK ? shift - MIN(shift, pages_per_page_shift) : shift);
+}
+
 /* A fault: one of a fraction, so it stands for as many as are not watched. What it holds is told at the window's end. */
 static bool memory_values(struct source_instance *i, const struct sample_record *r, struct sample *s)
 {
 	struct memory *m = i->implementation;
-	unsigned shift = MEMORY_VALUE_SHIFT(r->value);
-	int region = MEMORY_VALUE_REGION(r->value);
+	unsigned shift = MIN(MEMORY_VALUE_SHIFT(r->value), (unsigned)MEMORY_SHIFT_MAX);
+	unsigned reach = MEMORY_VALUE_REACH(r->value);
 
 	s->n_kernel = 0;
-	s->values[0] = region ? 1 : (int64_t)1 << MIN(shift, (unsigned)MEMORY_SHIFT_MAX);
+	s->values[0] = faults_of(shift, reach);
 	s->values[1] = 0;
 	m->samples++;
-	if (resident_touch(m->resident, s, MEMORY_VALUE_ADDRESS(r->value), shift, region) == -ENOSPC)
-		m->samples += SAMPLES_PER_SECOND_MAX; /* too much is watched: the next tick sees to it */
+	if (resident_touch(m->resident, s, MEMORY_VALUE_ADDRESS(r->value), shift, reach) == -ENOSPC)
+		m->samples += 10 * SAMPLES_PER_SECOND_MAX; /* too much is watched: the next tick sees to it */
 	return true;
 }
 
@@ -173,9 +205,9 @@ static void set_shift(struct source_instance *i, unsigned shift)
 {
 	struct memory *m = i->implementation;
 
-	m->skel->data->block_shift = shift;
+	m->skel->data->page_shift = shift;
 	resident_coarsen(m->resident, shift);
-	i->period = 1ull << (MEMORY_BLOCK_SHIFT + shift);
+	i->period = 1ull << (MEMORY_PAGE_SHIFT + shift);
 }
 
 /* Watches less where faults are many or the table is full, more again after a calm while. */
@@ -183,21 +215,23 @@ static void memory_tick(struct source_instance *i)
 {
 	struct memory *m = i->implementation;
 	uint64_t samples = m->samples - m->samples_at_tick;
-	unsigned shift = m->skel->data->block_shift;
+	unsigned shift = m->skel->data->page_shift;
 	struct resident_stats stats;
 
 	if (m->events)
 		(void)cpu_events_follow(m->events);
 	m->samples_at_tick = m->samples;
+	m->samples_per_second += ((double)samples - m->samples_per_second) / 10;
 	resident_stats(m->resident, &stats);
 	m->calm_seconds = samples < SAMPLES_PER_SECOND_LOW ? m->calm_seconds + 1 : 0;
-	if (samples > SAMPLES_PER_SECOND_MAX && shift < MEMORY_SHIFT_MAX) {
+	if (m->samples_per_second > SAMPLES_PER_SECOND_MAX && shift < MEMORY_SHIFT_MAX) {
 		set_shift(i, shift + 1);
+		m->samples_per_second /= 2; /* as it will be from now on */
 	} else if (m->calm_seconds >= CALM_SECONDS && shift > MEMORY_SHIFT_MIN &&
-		   stats.blocks < RESIDENT_LIMITS_DEFAULT.blocks / 4) {
+		   stats.pages < RESIDENT_LIMITS_DEFAULT.pages / 4) {
 		m->calm_seconds = 0;
-		m->skel->data->block_shift = shift - 1; /* what is held keeps its weight */
-		i->period = 1ull << (MEMORY_BLOCK_SHIFT + shift - 1);
+		m->skel->data->page_shift = shift - 1; /* what is held keeps its weight */
+		i->period = 1ull << (MEMORY_PAGE_SHIFT + shift - 1);
 	}
 }
 
@@ -208,7 +242,7 @@ static unsigned memory_notes(struct source_instance *i, struct source_note *ret)
 
 	resident_stats(m->resident, &stats);
 	ret[0] = (struct source_note){ "memory.faults_dropped_max", stats.dropped };
-	ret[1] = (struct source_note){ "memory.block_bytes_max", 1ull << (MEMORY_BLOCK_SHIFT + m->skel->data->block_shift) };
+	ret[1] = (struct source_note){ "memory.page_stands_for_bytes_max", 1ull << (MEMORY_PAGE_SHIFT + m->skel->data->page_shift) };
 	return 2;
 }
 

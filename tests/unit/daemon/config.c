@@ -9,12 +9,12 @@
 #include "base/clock.h"
 #include "base/fd.h"
 
-static bool only_cpu(const char *name)
+static bool is_known(const char *name)
 {
-	return strcmp(name, "cpu") == 0;
+	return strcmp(name, "cpu") == 0 || strcmp(name, "memory") == 0;
 }
 
-static const struct config_options options = { .is_source = only_cpu };
+static const struct config_options options = { .is_source = is_known };
 
 static void defaults(void **state)
 {
@@ -28,7 +28,7 @@ static void defaults(void **state)
 	assert_int_equal(c->interval_ns, 60 * NS_PER_SEC);
 	assert_true(c->kernel_stacks && c->on_demand && c->inlines);
 	assert_string_equal(c->store_path, "/var/lib/emberd");
-	assert_int_equal(c->sources.n, 1);
+	assert_int_equal(c->sources.n, 2);
 	assert_string_equal(c->sources.items[0], "cpu");
 	assert_int_equal(c->cache_bytes, 256 << 20);
 	assert_int_equal(

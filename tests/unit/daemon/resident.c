@@ -71,9 +71,9 @@ static void touch(struct resident *r, char *from, size_t bytes, unsigned shift, 
 		uint64_t address = (uint64_t)(uintptr_t)(from + at);
 
 		*(volatile char *)(from + at) = 1;
-		if (MEMORY_BLOCK_WATCHED(MEMORY_REGION_HASH(address >> MEMORY_REGION_SHIFT),
-			    (uint32_t)(address >> MEMORY_BLOCK_SHIFT) % MEMORY_BLOCKS_PER_REGION, shift))
-			assert_int_equal(resident_touch(r, &s, address, shift, 0), 0);
+		if (MEMORY_PAGE_WATCHED(MEMORY_REGION_HASH(address >> MEMORY_REGION_SHIFT),
+			    (uint32_t)(address >> MEMORY_PAGE_SHIFT) & 511, shift))
+			assert_int_equal(resident_touch(r, &s, address, shift, MEMORY_REACH_PAGE), 0);
 	}
 }
 
@@ -105,7 +105,7 @@ static void bytes_go_to_the_last_toucher_and_leave_with_the_page(void **state)
 
 	(void)state;
 	assert_int_equal(resident_new(&RESIDENT_LIMITS_DEFAULT, &r), 0);
-	touch(r, area, AREA, 3, &frame_a);
+	touch(r, area, AREA, 7, &frame_a);
 	sums = report(r, getpid());
 	assert_near(sums.a, AREA, 0.02);
 	assert_int_equal(sums.b, 0);
@@ -114,7 +114,7 @@ static void bytes_go_to_the_last_toucher_and_leave_with_the_page(void **state)
 	assert_int_equal(madvise(area, AREA / 4, MADV_DONTNEED), 0);
 	sums = report(r, getpid());
 	assert_near(sums.a, AREA / 4 * 3, 0.02);
-	touch(r, area, AREA / 4, 3, &frame_b);
+	touch(r, area, AREA / 4, 7, &frame_b);
 	sums = report(r, getpid());
 	assert_near(sums.a, AREA / 4 * 3, 0.02);
 	assert_near(sums.b, AREA / 4, 0.05);
@@ -132,13 +132,13 @@ static void coarser_is_still_right(void **state)
 
 	(void)state;
 	assert_int_equal(resident_new(&RESIDENT_LIMITS_DEFAULT, &r), 0);
-	touch(r, area, AREA, 3, &frame_a);
+	touch(r, area, AREA, 7, &frame_a);
 	resident_stats(r, &before);
-	resident_coarsen(r, 5);
+	resident_coarsen(r, 9);
 	resident_stats(r, &after);
-	assert_near(after.blocks, before.blocks / 4, 0.1);
+	assert_near(after.pages, before.pages / 4, 0.1);
 	assert_near(report(r, getpid()).a, AREA, 0.05);
-	resident_coarsen(r, 7); /* one region in four: few are left of 32 */
+	resident_coarsen(r, 11); /* one region in four: few are left of 32 */
 	assert_near(report(r, getpid()).a, AREA, 1.0);
 	assert_int_equal(munmap(area, AREA), 0);
 }
@@ -153,7 +153,7 @@ static void huge_regions_count_whole(void **state)
 	assert_int_equal(resident_new(&RESIDENT_LIMITS_DEFAULT, &r), 0);
 	memset(area, 1, AREA);
 	for (size_t at = 0; at < AREA; at += 2 << 20)
-		assert_int_equal(resident_touch(r, &s, (uint64_t)(uintptr_t)(area + at), 3, 1), 0);
+		assert_int_equal(resident_touch(r, &s, (uint64_t)(uintptr_t)(area + at), 7, MEMORY_REACH_REGION), 0);
 	assert_near(report(r, getpid()).a, AREA, 0.05);
 	assert_int_equal(munmap(area, AREA), 0);
 }
@@ -167,7 +167,7 @@ static void children_hold_what_they_got_by_fork(void **state)
 
 	(void)state;
 	assert_int_equal(resident_new(&RESIDENT_LIMITS_DEFAULT, &r), 0);
-	touch(r, area, AREA, 3, &frame_a);
+	touch(r, area, AREA, 7, &frame_a);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
@@ -187,7 +187,7 @@ static void children_hold_what_they_got_by_fork(void **state)
 static void limits_are_counted(void **state)
 {
 	_cleanup_(resident_freep) struct resident *r = NULL;
-	struct resident_limits limits = { .blocks = 10, .stacks = 10, .stack_bytes = 4096 };
+	struct resident_limits limits = { .pages = 10, .stacks = 10, .stack_bytes = 4096 };
 	struct sample s = sample_at(&frame_a, getpid());
 	struct resident_stats stats;
 	int refused = 0;
@@ -195,9 +195,9 @@ static void limits_are_counted(void **state)
 	(void)state;
 	assert_int_equal(resident_new(&limits, &r), 0);
 	for (uint64_t region = 0; region < 20; region++)
-		refused += resident_touch(r, &s, region << MEMORY_REGION_SHIFT, 3, 1) == -ENOSPC;
+		refused += resident_touch(r, &s, region << MEMORY_REGION_SHIFT, 7, MEMORY_REACH_REGION) == -ENOSPC;
 	resident_stats(r, &stats);
-	assert_int_equal(stats.blocks, 10);
+	assert_int_equal(stats.pages, 10);
 	assert_int_equal(stats.dropped, refused);
 	assert_true(refused >= 17);
 }
