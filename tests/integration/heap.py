@@ -58,8 +58,8 @@ def breakpoints(pid):
 with check.scratch() as d:
     p, truth = record(d, 6, 1000, 2)
     compare("1,000 a second", p, truth, 6)
-    p, truth = record(d, 8, 0, 2)
-    compare("as fast as it can", p, truth, 8)
+    p, truth = record(d, 16, 0, 2)
+    compare("as fast as it can", p, truth, 12)  # a few dozen of the big ones are seen
     check.that(p.ledger()["heap.duty_stretches"] > 0, "a fast allocator was probed in stretches")
 
     # Killed while probes are in: the program runs on, nothing is left in its code.
