@@ -76,7 +76,8 @@ static enum frame_kind kind_of(const struct frame *f, bool is_inlined)
 		return FRAME_TRUNCATED;
 	if (is_kernel_mapping(f->mapping))
 		return FRAME_KERNEL;
-	if (f->function == PROFILE_NONE)
+	/* Some writers say it in words. */
+	if (f->function == PROFILE_NONE || strcmp(f->name, "[unknown]") == 0)
 		return FRAME_UNKNOWN;
 	if (is_jit_mapping(f->mapping))
 		return FRAME_JIT;
