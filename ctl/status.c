@@ -79,15 +79,16 @@ static void print_storekeeper(const json_t *s)
 
 	if (!json_object_get(k, "runs"))
 		return;
-	printf("store: %s; removed %s in %llu old, %llu over MaxBytes, %llu for MinFreeDisk; merged %llu into %llu hours, "
+	printf("store: %s; removed %s in %llu old, %llu over MaxBytes, %llu for MinFreeDisk; merged %llu into %llu "
+	       "hours, "
 	       "%llu days; %llu corrupt%s%s%s\n",
-		units_format_size(kept, number(k, "bytes")), units_format_size(gone, number(k, "removed_bytes")),
-		(unsigned long long)number(k, "removed_old"), (unsigned long long)number(k, "removed_over_bytes"),
-		(unsigned long long)number(k, "removed_for_free_disk"), (unsigned long long)number(k, "merged_files"),
-		(unsigned long long)number(k, "merged_hours"), (unsigned long long)number(k, "merged_days"),
-		(unsigned long long)number(k, "corrupt"),
-		json_is_true(json_object_get(k, "short_of_disk")) ? "; the disk is fuller than MinFreeDisk allows" : "",
-		error && *error ? "; last error: " : "", error ? error : "");
+	        units_format_size(kept, number(k, "bytes")), units_format_size(gone, number(k, "removed_bytes")),
+	        (unsigned long long)number(k, "removed_old"), (unsigned long long)number(k, "removed_over_bytes"),
+	        (unsigned long long)number(k, "removed_for_free_disk"), (unsigned long long)number(k, "merged_files"),
+	        (unsigned long long)number(k, "merged_hours"), (unsigned long long)number(k, "merged_days"),
+	        (unsigned long long)number(k, "corrupt"),
+	        json_is_true(json_object_get(k, "short_of_disk")) ? "; the disk is fuller than MinFreeDisk allows" : "",
+	        error && *error ? "; last error: " : "", error ? error : "");
 }
 
 static void print_windows(const json_t *s)
@@ -151,6 +152,47 @@ static int print_sources(const json_t *s)
 	return r < 0 ? r : table_print(t, stdout, table_terminal_width(stdout));
 }
 
+static int add_upload(struct table *t, const json_t *u)
+{
+	char sent[32], retried[32], dropped[32], waiting[64], spool[UNITS_TEXT_MAX];
+
+	(void)snprintf(sent, sizeof(sent), "%llu", (unsigned long long)number(u, "sent"));
+	(void)snprintf(retried, sizeof(retried), "%llu", (unsigned long long)number(u, "retried"));
+	(void)snprintf(dropped, sizeof(dropped), "%llu",
+	        (unsigned long long)(number(u, "dropped") + number(u, "rejected") + number(u, "expired")));
+	(void)snprintf(waiting, sizeof(waiting), "%llu", (unsigned long long)number(u, "waiting"));
+	(void)units_format_size(spool, number(u, "spool_bytes"));
+	return table_add_row(t, (const char *[]){ text(u, "name"), text(u, "protocol"), sent, retried, dropped, waiting,
+	                                spool, text(u, "last_error") });
+}
+
+/* Where profiles go. */
+static int print_uploads(const json_t *s)
+{
+	static const struct table_column columns[] = {
+		{ "upload", 0 },
+		{ "protocol", 0 },
+		{ "sent", TABLE_RIGHT },
+		{ "retried", TABLE_RIGHT },
+		{ "dropped", TABLE_RIGHT },
+		{ "waiting", TABLE_RIGHT },
+		{ "spool", TABLE_RIGHT },
+		{ "last error", 0 },
+	};
+	_cleanup_(table_freep) struct table *t = NULL;
+	const json_t *u;
+	size_t i;
+	int r;
+
+	if (json_array_size(json_object_get(s, "uploads")) == 0)
+		return 0;
+	r = table_new(columns, ARRAY_SIZE(columns), &t);
+	json_array_foreach (json_object_get(s, "uploads"), i, u)
+		r = r < 0 ? r : add_upload(t, u);
+	printf("\n");
+	return r < 0 ? r : table_print(t, stdout, table_terminal_width(stdout));
+}
+
 /* Counters that say that something did not go the straight way. */
 static void print_counters(const json_t *s)
 {
@@ -194,6 +236,8 @@ static int status_run(const struct command *c, int argc, char **argv)
 	print_windows(s);
 	print_storekeeper(s);
 	r = print_sources(s);
+	if (r >= 0)
+		r = print_uploads(s);
 	print_counters(s);
 	return r < 0 ? log_err(r, "cannot print") : 0;
 }

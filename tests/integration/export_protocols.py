@@ -15,7 +15,7 @@ import grpc
 
 import otlp_rules
 import pprof
-from export_lib import SENT, TYPES, Child, config, expect, window
+from export_lib import BUILD, SENT, TYPES, Child, config, expect, window
 from receivers import Grpc, Http, ingest, push_series
 
 ALL = ["comm", "thread", "pid", "tid", "cgroup"]
@@ -216,6 +216,30 @@ def pyroscope(directory):
     print("pyroscope: push (protobuf, JSON) and ingest carry the totals of each service, the tenant, no pid or tid")
 
 
+def emberctl(directory):
+    path = write(directory, "w.pb.gz", window(300))
+    program = os.path.join(BUILD, "ctl", "emberctl")
+    other = os.path.join(directory, "w.otlp")
+    subprocess.run([program, "convert", "-o", other, path], check=True)
+    server = Http()
+    attributes = [x for label in ALL for x in ("--attribute", label)]
+    for file in (path, other):
+        server.requests.clear()
+        run = subprocess.run([program, "upload", file, "--to", server.url, *attributes], capture_output=True, text=True)
+        expect(run.returncode == 0 and "300 samples" in run.stderr, run.stderr)
+        expect_same(server.otlp(), path, f"emberctl upload {os.path.basename(file)}")
+    conf = write(directory, "emberd.conf", f"[Upload here]\nUrl={server.url}\nProtocol=pyroscope\nTenantId=t\n".encode())
+    server.requests.clear()
+    server.answers = [(503, {}, b"")] + [(200, {}, b"")] * 50
+    run = subprocess.run([program, "upload", path, "--to", "here", "--config", conf], capture_output=True, text=True)
+    expect(run.returncode == 0 and server.requests[0][1]["x-scope-orgid"] == "t", run.stderr)
+    for arguments, status in ((["--to", "nowhere", "--config", conf], 1), ([], 2)):
+        run = subprocess.run([program, "upload", path, *arguments], capture_output=True, text=True)
+        expect(run.returncode == status and run.stderr, f"{arguments}: {run.returncode} {run.stderr}")
+    server.close()
+    print("emberctl upload: pprof and OTLP files, by address and by name, a 503 tried again")
+
+
 def pprof_dir(directory):
     path = write(directory, "w.pb.gz", window(300))
     output = os.open(os.path.join(directory, "out.pb.gz"), os.O_WRONLY | os.O_CREAT, 0o600)
@@ -230,7 +254,7 @@ def pprof_dir(directory):
 def main():
     start = time.time()
     with tempfile.TemporaryDirectory() as directory:
-        for check in (otlp_http, otlp_grpc, tls, split, options, pyroscope, pprof_dir):
+        for check in (otlp_http, otlp_grpc, tls, split, options, pyroscope, pprof_dir, emberctl):
             check(directory)
     print(f"export protocols: all held, {time.time() - start:.1f} s")
 

@@ -1,0 +1,358 @@
+/* emberctl upload: files from anywhere to a destination, by the same ember-export that emberd uses. */
+#include <fcntl.h>
+#include <ini.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "ctl/command.h"
+#include "export/client.h"
+#include "export/retry.h"
+#include "profile/pprof.h"
+
+#define CONFIG_PATH "/etc/emberd/emberd.conf"
+#define TRIES_MAX 5
+#define REPLY_TIMEOUT_MS (10 * 60 * 1000)
+
+enum {
+	OPTION_TO = 0x1000,
+	OPTION_CONFIG,
+	OPTION_PROTOCOL,
+	OPTION_COMPRESSION,
+	OPTION_TOKEN,
+	OPTION_CA,
+	OPTION_CERT,
+	OPTION_KEY,
+	OPTION_TENANT,
+	OPTION_PROXY,
+	OPTION_LABEL,
+	OPTION_ATTRIBUTE,
+	OPTION_SERVICE,
+};
+
+/* What says where and how; keys as in emberd.conf and as in export/config.h. */
+static const struct setting {
+	const char *key, *json;
+	int option;
+} settings[] = {
+	{ "Protocol", "protocol", OPTION_PROTOCOL },
+	{ "Url", "url", 0 },
+	{ "Compression", "compression", OPTION_COMPRESSION },
+	{ "Encoding", "encoding", 0 },
+	{ "TenantId", "tenant", OPTION_TENANT },
+	{ "Proxy", "proxy", OPTION_PROXY },
+};
+
+static const struct file_setting {
+	const char *key;
+	enum export_file file;
+	int option;
+} file_settings[] = {
+	{ "TokenFile", EXPORT_FILE_TOKEN, OPTION_TOKEN },
+	{ "CaFile", EXPORT_FILE_CA, OPTION_CA },
+	{ "CertFile", EXPORT_FILE_CERT, OPTION_CERT },
+	{ "KeyFile", EXPORT_FILE_KEY, OPTION_KEY },
+};
+
+struct upload_arguments {
+	const char *to, *config_path;
+	json_t *config, *resource, *attributes, *services;
+	char *files[EXPORT_FILES];
+	char section[128];
+	bool found;
+};
+
+static void arguments_done(struct upload_arguments *a)
+{
+	for (size_t i = 0; i < EXPORT_FILES; i++)
+		free(a->files[i]);
+	json_decref(a->config);
+}
+
+static const struct argp_option options[] = {
+	{ "to", OPTION_TO, "NAME|URL", 0, "A destination of emberd.conf, or an address", 1 },
+	{ "protocol", OPTION_PROTOCOL, "PROTOCOL", 0, "otlp-http (default), otlp-grpc, pyroscope, pyroscope-ingest",
+	        1 },
+	{ "compression", OPTION_COMPRESSION, "NAME", 0, "gzip (default), zstd, none", 1 },
+	{ "label", OPTION_LABEL, "NAME=VALUE", 0, "Of all that is sent (env=production); repeatable", 1 },
+	{ "attribute", OPTION_ATTRIBUTE, "LABEL", 0, "Send this label of each sample (thread, pid); repeatable", 1 },
+	{ "service-name", OPTION_SERVICE, "RULE", 0, "As ServiceName= in emberd.conf; repeatable", 1 },
+	{ "token-file", OPTION_TOKEN, "FILE", 0, "A bearer token", 1 },
+	{ "ca-file", OPTION_CA, "FILE", 0, "Certificates to trust", 1 },
+	{ "cert-file", OPTION_CERT, "FILE", 0, "Our certificate", 1 },
+	{ "key-file", OPTION_KEY, "FILE", 0, "Its key", 1 },
+	{ "tenant-id", OPTION_TENANT, "ID", 0, "Pyroscope's tenant", 1 },
+	{ "proxy", OPTION_PROXY, "URL", 0, "Go through this proxy", 1 },
+	{ "config", OPTION_CONFIG, "FILE", 0, "Look for NAME here (default: " CONFIG_PATH ")", 1 },
+	{ 0 },
+};
+
+static error_t parse_label(struct upload_arguments *a, char *arg, struct argp_state *state)
+{
+	char *equals = strchr(arg, '=');
+
+	if (!equals || equals == arg)
+		return command_option_error(state, "--label takes NAME=VALUE, not '%s'", arg);
+	*equals = 0;
+	(void)json_object_set_new(a->resource, arg, command_json_string(equals + 1));
+	return 0;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct upload_arguments *a = state->input;
+
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+		if (settings[i].option && settings[i].option == key) {
+			(void)json_object_set_new(a->config, settings[i].json, json_string(arg));
+			return 0;
+		}
+	for (size_t i = 0; i < ARRAY_SIZE(file_settings); i++)
+		if (file_settings[i].option == key) {
+			free(a->files[file_settings[i].file]);
+			a->files[file_settings[i].file] = strdup(arg);
+			return a->files[file_settings[i].file] ? 0 : ENOMEM;
+		}
+	switch (key) {
+	case OPTION_TO:
+		a->to = arg;
+		return 0;
+	case OPTION_CONFIG:
+		a->config_path = arg;
+		return 0;
+	case OPTION_LABEL:
+		return parse_label(a, arg, state);
+	case OPTION_ATTRIBUTE:
+		(void)json_array_append_new(a->attributes, json_string(arg));
+		return 0;
+	case OPTION_SERVICE:
+		(void)json_array_append_new(a->services, json_string(arg));
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* ---- a destination of emberd.conf; options of the command line come first ---------------------------------------- */
+
+static int take_pair(void *user, const char *section, const char *name, const char *value)
+{
+	struct upload_arguments *a = user;
+	uint64_t ns;
+
+	if (strcmp(section, a->section) != 0 && (strcmp(section, "Upload") != 0 || strcmp(a->to, "default") != 0))
+		return 1;
+	a->found = true;
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+		if (strcmp(settings[i].key, name) == 0 && *value && !json_object_get(a->config, settings[i].json))
+			(void)json_object_set_new(a->config, settings[i].json, json_string(value));
+	for (size_t i = 0; i < ARRAY_SIZE(file_settings); i++)
+		if (strcmp(file_settings[i].key, name) == 0 && *value && !a->files[file_settings[i].file])
+			a->files[file_settings[i].file] = strdup(value);
+	if (strcmp(name, "Timeout") == 0 && units_parse_time(value, &ns) >= 0)
+		(void)json_object_set_new(a->config, "timeout_ms", json_integer((json_int_t)(ns / NS_PER_MS)));
+	return 1;
+}
+
+static int find_destination(struct upload_arguments *a)
+{
+	if (strstr(a->to, "://")) {
+		(void)json_object_set_new(a->config, "url", json_string(a->to));
+		return 0;
+	}
+	(void)snprintf(a->section, sizeof(a->section), "Upload %s", a->to);
+	if (ini_parse(a->config_path, take_pair, a) < 0)
+		return log_err(-errno, "cannot read %s; give an address: --to http://HOST:4318", a->config_path);
+	if (!a->found)
+		return log_err(0, "%s has no [Upload %s]; give its name or an address", a->config_path, a->to), -ENOENT;
+	return 0;
+}
+
+/* ---- sending ------------------------------------------------------------------------------------------------------
+ */
+
+static void find_export(char path[PATH_MAX])
+{
+	char self[PATH_MAX - 32], *slash;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n > 0) {
+		self[n] = 0;
+		slash = strrchr(self, '/');
+		if (slash) {
+			*slash = 0;
+			(void)snprintf(path, PATH_MAX, "%s/../export/ember-export", self);
+			if (access(path, X_OK) == 0)
+				return;
+		}
+	}
+	(void)snprintf(path, PATH_MAX, "%s/ember-export", EMBER_LIBEXECDIR);
+}
+
+/* Whatever the file's format is, the child gets pprof. */
+static int make_window(const char *file, int *ret_fd)
+{
+	_cleanup_(profile_freep) struct profile *p = NULL;
+	_cleanup_buffer_ struct buffer b = BUFFER(PPROF_BYTES_MAX);
+	const struct input in = { 0 };
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	r = input_load(&in, &file, 1, &p);
+	if (r < 0)
+		return r;
+	r = pprof_write(p, &b);
+	if (r >= 0) {
+		fd = memfd_create("window", MFD_CLOEXEC);
+		r = fd < 0 ? -errno : fd_write_full(fd, b.data, b.size);
+	}
+	if (r >= 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	if (r < 0)
+		return log_err(r, "cannot send %s", file);
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static int wait_reply(struct export_child *c, struct export_reply *ret)
+{
+	struct pollfd p = { .fd = c->socket, .events = POLLIN };
+	int r;
+
+	do {
+		if (poll(&p, 1, REPLY_TIMEOUT_MS) == 0)
+			return -ETIMEDOUT;
+		r = export_child_receive(c, ret);
+	} while (r == 0);
+	return r < 0 ? r : 0;
+}
+
+static int send_once(struct export_child *c, const char *file, int fd, uint64_t parts_done, struct export_reply *ret)
+{
+	static uint64_t id;
+	struct export_job job = { .id = ++id, .parts_done = parts_done };
+	int r;
+
+	(void)snprintf(job.name, sizeof(job.name), "%s", file);
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return -errno;
+	r = export_child_send(c, &job, fd, -1);
+	return r < 0 ? r : wait_reply(c, ret);
+}
+
+static int send_file(struct export_child *c, const char *file)
+{
+	const struct retry_policy policy = RETRY_POLICY_DEFAULT;
+	struct export_reply reply = { 0 };
+	_cleanup_close_ int fd = -1;
+	uint64_t samples = 0, bytes = 0;
+	char size[UNITS_TEXT_MAX];
+	int r = make_window(file, &fd);
+
+	if (r < 0)
+		return r;
+	for (unsigned tries = 1;; tries++) {
+		uint64_t random = 0, delay;
+		struct timespec pause;
+
+		r = send_once(c, file, fd, reply.parts_done, &reply);
+		if (r < 0)
+			return log_err(r, "%s: ember-export failed", file);
+		samples += reply.samples;
+		bytes += reply.bytes;
+		if (reply.outcome != EXPORT_RETRY || tries >= TRIES_MAX)
+			break;
+		(void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
+		delay = retry_delay_ns(&policy, tries, reply.retry_after_ns, random);
+		(void)log_warning(0, "%s: %s; again in %s", file, reply.error, units_format_time(size, delay));
+		pause = (struct timespec){ (time_t)(delay / NS_PER_SEC), (long)(delay % NS_PER_SEC) };
+		(void)nanosleep(&pause, NULL);
+	}
+	if (reply.outcome != EXPORT_SENT)
+		return log_err(0, "%s: not sent: %s", file, *reply.error ? reply.error : "refused"), -EIO;
+	if (*reply.error)
+		(void)log_warning(0, "%s: %s", file, reply.error);
+	fprintf(stderr, "%s: sent %llu samples in %s\n", file, (unsigned long long)samples,
+	        units_format_size(size, bytes));
+	return 0;
+}
+
+static int send_all(struct upload_arguments *a, const struct command_args *args)
+{
+	_cleanup_free_ char *config = NULL;
+	struct export_child c = EXPORT_CHILD_NONE;
+	struct export_files files = { 0 };
+	const char *bad = NULL;
+	char path[PATH_MAX];
+	int r, result = 0;
+
+	for (size_t i = 0; i < EXPORT_FILES; i++)
+		files.paths[i] = a->files[i];
+	if (!json_object_get(a->config, "protocol"))
+		(void)json_object_set_new(a->config, "protocol", json_string("otlp-http"));
+	config = json_dumps(a->config, JSON_COMPACT);
+	find_export(path);
+	r = config ? export_child_start(path, config, &files, &c, &bad) : -ENOMEM;
+	if (r < 0)
+		return log_err(r, "cannot use %s", bad ? bad : path);
+	for (size_t i = 0; i < args->n_arguments; i++) {
+		r = send_file(&c, args->arguments[i]);
+		result = r < 0 ? r : result;
+	}
+	export_child_close(&c, 0);
+	for (int i = 0; i < 200 && export_child_reap(&c, NULL, NULL) == 0; i++)
+		(void)poll(&(struct pollfd){ .fd = c.pidfd, .events = POLLIN }, 1, 50);
+	return result;
+}
+
+static int upload_run(const struct command *c, int argc, char **argv)
+{
+	_cleanup_(command_args_done) struct command_args args = { 0 };
+	_cleanup_(arguments_done) struct upload_arguments a = { .config_path = CONFIG_PATH };
+	char host[256] = "localhost";
+	int r;
+
+	a.config = json_pack("{s{}s[]s[]}", "resource", "attributes", "services");
+	if (!a.config)
+		return log_err(-ENOMEM, "cannot upload");
+	a.resource = json_object_get(a.config, "resource");
+	a.attributes = json_object_get(a.config, "attributes");
+	a.services = json_object_get(a.config, "services");
+	r = command_parse(c, argc, argv, &args, &a);
+	if (r != 0)
+		return r;
+	if (!a.to)
+		return command_usage_error(c, "--to NAME|URL says where to send");
+	(void)gethostname(host, sizeof(host) - 1);
+	if (!json_object_get(a.resource, "host.name"))
+		(void)json_object_set_new(a.resource, "host.name", command_json_string(host));
+	(void)json_object_set_new(a.resource, "os.type", json_string("linux"));
+	r = find_destination(&a);
+	return r < 0 ? r : send_all(&a, &args);
+}
+
+const struct command upload_command = {
+	.name = "upload",
+	.arguments = "FILE...",
+	.summary = "Send profiles to an OpenTelemetry Collector, a Pyroscope or a destination of emberd.conf",
+	.details = "Any format that emberctl reads; \"-\" is standard input. A destination that is busy is tried "
+	           "again, what it "
+	           "has taken is not sent twice. Secrets come from files, never from the command line.\n\n"
+	           "Examples:\n"
+	           "  emberctl upload cpu.pb.gz --to http://localhost:4318\n"
+	           "  emberctl upload *.pb.gz --to https://pyroscope:4040 --protocol pyroscope --tenant-id team "
+	           "--label env=test\n"
+	           "  emberctl upload cpu.folded --to NAME",
+	.arguments_min = 1,
+	.arguments_max = COMMAND_ARGUMENTS_ANY,
+	.options = options,
+	.parse = parse,
+	.run = upload_run,
+};
