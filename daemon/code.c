@@ -17,6 +17,7 @@
 #include "bpf/unwind.skel.h"
 #include "daemon/accounting.h"
 #include "daemon/code_table.h"
+#include "daemon/identities.h"
 #include "daemon/symbolizer.h"
 
 #define ASKED_AT_A_TIME 2
@@ -341,9 +342,10 @@ static void identify_done(void *userdata, int result, const void *answer, size_t
 
 	if (!e || result == -ECANCELED)
 		return;
-	if (result == 0 && (size != sizeof(*id) || id->n_segments > SYMBOLIZER_SEGMENTS_MAX ||
-	                           id->build_id_size > BUILD_ID_BYTES_MAX))
+	if (result == 0 && (size != sizeof(*id) || identity_check(id) < 0))
 		result = -EBADMSG;
+	if (result == 0 && index_of(e) >= FILE_FIRST && c->identities)
+		identities_put(c->identities, &e->key, id);
 	if (result == 0)
 		entry_identified(c, e, id);
 	else
@@ -434,9 +436,15 @@ static struct code_entry *entry_new(struct code *c, uint32_t index, const struct
 
 static void entry_queue(struct code *c, struct code_entry *e)
 {
+	struct symbolizer_identity known;
+
 	code_entry_publish(c, index_of(e), FILE_ENTRY_KNOWN, NULL, 0);
 	if (!c->config.symbolizer) {
 		entry_without_rows(c, e, FILE_ENTRY_NO_ROWS);
+		return;
+	}
+	if (index_of(e) >= FILE_FIRST && c->identities && identities_get(c->identities, &e->key, &known) == 0) {
+		entry_identified(c, e, &known);
 		return;
 	}
 	e->state = CODE_STATE_QUEUED;
@@ -661,6 +669,8 @@ int code_new(const struct code_config *config, struct code **ret)
 		r = maps_new(c);
 	if (r < 0)
 		return r;
+	if (config->cache_dirfd >= 0 && identities_open(config->cache_dirfd, &c->identities) < 0)
+		c->identities = NULL; /* each start asks the symbolizer again then */
 	r = vdso_meet(c);
 	if (r < 0)
 		return r;
@@ -677,6 +687,7 @@ struct code *code_free(struct code *c)
 	for (uint32_t i = 0; i < FILES_MAX; i++)
 		code_entry_free(c, c->entries[i]);
 	rows_free(c->rows);
+	identities_close(c->identities);
 	unwind_bpf__destroy(c->maps);
 	free(c);
 	return NULL;

@@ -7,6 +7,7 @@
 #include "daemon/reach.h"
 #include "daemon/rows.h"
 
+struct identities;
 struct unwind_bpf;
 
 enum code_state {
@@ -57,6 +58,7 @@ struct code {
 	struct code_config config;
 	struct unwind_bpf *maps;
 	struct rows *rows;
+	struct identities *identities; /* NULL without a cache directory */
 	struct code_entry *entries[FILES_MAX];
 	uint32_t generations[FILES_MAX];
 	uint32_t n_entries, n_kept;
