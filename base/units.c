@@ -37,7 +37,7 @@ static const struct suffix time_suffixes[] = {
 	{ "min", 60 * NS_PER_SEC },
 	{ "h", 3600 * NS_PER_SEC },
 	{ "d", 86400 * NS_PER_SEC },
-	{ "w", 7 * 86400 * NS_PER_SEC },
+	{ "w", 7ull * 86400 * NS_PER_SEC },
 };
 
 static int parse_suffixed(const char *text, const struct suffix *suffixes, size_t n, uint64_t *ret)

@@ -334,10 +334,26 @@ static struct job *next_job(struct symbolizer *s)
 	return NULL;
 }
 
+static int send_current(struct symbolizer *s)
+{
+	int r = s->child ? 0 : child_start(s);
+
+	if (r < 0)
+		return r;
+	assert(s->child);
+	r = socket_send_fds(s->child->socket, &s->current->request, sizeof(s->current->request), s->current->fds,
+	        s->current->n_fds);
+	if (r < 0)
+		return r;
+	s->started_cpu_ns = child_cpu_ns(s->child->pid);
+	s->started_wall_ns = clock_now_ns(CLOCK_MONOTONIC);
+	return 0;
+}
+
 static int on_kick(sd_event_source *source, void *userdata)
 {
 	struct symbolizer *s = userdata;
-	int r = 0;
+	int r;
 
 	(void)source;
 	if (s->current)
@@ -345,26 +361,16 @@ static int on_kick(sd_event_source *source, void *userdata)
 	s->current = next_job(s);
 	if (!s->current)
 		return 0;
-	if (!s->child)
-		r = child_start(s);
-	if (r == 0)
-		r = socket_send_fds(s->child->socket, &s->current->request, sizeof(s->current->request),
-		        s->current->fds, s->current->n_fds);
+	r = send_current(s);
 	if (r == -EPIPE || r == -ECONNRESET || r == -EAGAIN) {
 		/* It died while idle (EAGAIN: it does not read): another one gets the request. */
 		child_kill(s);
-		r = child_start(s);
-		if (r == 0)
-			r = socket_send_fds(s->child->socket, &s->current->request, sizeof(s->current->request),
-			        s->current->fds, s->current->n_fds);
+		r = send_current(s);
 	}
-	if (r < 0) {
+	if (r < 0)
 		finish(s, r, NULL, 0);
-		return 0;
-	}
-	s->started_cpu_ns = child_cpu_ns(s->child->pid);
-	s->started_wall_ns = clock_now_ns(CLOCK_MONOTONIC);
-	set_timer(s, s->config.timeout_ns);
+	else
+		set_timer(s, s->config.timeout_ns);
 	return 0;
 }
 

@@ -103,9 +103,8 @@ static int parse_cie(const struct eh_frame *e, struct cursor c, struct cfi_cie *
 	letters = cursor_string(&c);
 	if (!letters || (version != 1 && version != 3 && version != 4))
 		return -EBADMSG;
-	if (version == 4) /* sizes of an address and of a segment selector */
-		if (cursor_u8(&c) != 8 || cursor_u8(&c) != 0)
-			return -EBADMSG;
+	if (version == 4 && cursor_u16(&c) != 8) /* an address of 8 bytes, a segment selector of none */
+		return -EBADMSG;
 	cie.code_alignment = cursor_uleb(&c);
 	cie.data_alignment = cursor_sleb(&c);
 	ra = version == 1 ? cursor_u8(&c) : cursor_uleb(&c);

@@ -102,7 +102,7 @@ static uint32_t plt_text(struct span symbols, struct span strings, uint64_t inde
 	if (!s || size == 0 || size > NAME_MAX_BYTES)
 		return 0;
 	memcpy(name, s, size);
-	memcpy(name + size, "@plt", 4);
+	memcpy(name + size, "@plt", 4); /* NOLINT(bugprone-not-null-terminated-result): the size goes with it */
 	return symbol_writer_text(w, name, size + 4);
 }
 

@@ -7,7 +7,7 @@
 #include "symbolizer/eh_frame.h"
 #include "symbolizer/elf_file.h"
 
-#define RULE_SLOTS (2 * ROWS_RULES_MAX)
+#define RULE_SLOTS ((size_t)2 * ROWS_RULES_MAX)
 #define PAGE_BYTES (1ull << UNWIND_PAGE_SHIFT)
 #define PAGE_NUMBER_MAX UINT32_MAX
 
@@ -297,9 +297,9 @@ int rows_answer(const struct dispatch_input *in, int answer_fd, uint64_t *ret_by
 		size_t size;
 	} parts[] = {
 		{ &header, sizeof(header) },
-		{ t->pages, t->n_pages * sizeof(*t->pages) },
-		{ t->rules, t->n_rules * sizeof(*t->rules) },
-		{ t->rows, t->n_rows * sizeof(*t->rows) },
+		{ t->pages, (size_t)t->n_pages * sizeof(*t->pages) },
+		{ t->rules, (size_t)t->n_rules * sizeof(*t->rules) },
+		{ t->rows, (size_t)t->n_rows * sizeof(*t->rows) },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		r = fd_pwrite_full(answer_fd, parts[i].data, parts[i].size, at);

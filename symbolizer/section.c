@@ -69,7 +69,7 @@ static int section_inflate(struct section *s)
 		return r;
 	section_done(s);
 	*s = inflated;
-	inflated = (struct section){ 0 };
+	inflated = (struct section){ 0 }; /* NOLINT(clang-analyzer-deadcode.DeadStores): cleaned up */
 	return 0;
 }
 
@@ -139,5 +139,5 @@ void section_forget(const struct section *s, uint64_t offset, uint64_t size)
 	start = (start + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
 	end &= ~(PAGE_BYTES - 1);
 	if (start < end)
-		(void)madvise((void *)start, end - start, MADV_DONTNEED);
+		(void)madvise((void *)start, end - start, MADV_DONTNEED); /* NOLINT(performance-no-int-to-ptr) */
 }

@@ -93,7 +93,7 @@ static size_t clean(const char *from, size_t size, char to[SYMBOL_TEXT_MAX])
 
 		step = utf8_length(s, size - i);
 		if (n + MAX(step, (size_t)1) > SYMBOL_TEXT_MAX - 4) {
-			memcpy(to + n, "...", 3);
+			memcpy(to + n, "...", 3); /* NOLINT(bugprone-not-null-terminated-result) */
 			return n + 3;
 		}
 		memcpy(to + n, step ? (const char *)s : "?", MAX(step, (size_t)1));

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define KILLED -1
+#define KILLED (-1)
 #define FILE_BYTES (1u << 20)
 
 static int scratch = -1; /* a memfd that was opened before */
