@@ -25,7 +25,7 @@ struct resident_limits {
 	uint32_t stacks;
 	size_t stack_bytes;
 };
-#define RESIDENT_LIMITS_DEFAULT ((struct resident_limits){ .pages = 16384, .stacks = 8192, .stack_bytes = 3u << 20 })
+#define RESIDENT_LIMITS_DEFAULT ((struct resident_limits){ .pages = 12288, .stacks = 4096, .stack_bytes = 1536u << 10 })
 
 int resident_new(const struct resident_limits *limits, struct resident **ret);
 struct resident *resident_free(struct resident *r);

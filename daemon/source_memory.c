@@ -13,11 +13,11 @@
 #include "bpf/memory.skel.h"
 
 
-#define RING_BYTES (256u << 10)
+#define RING_BYTES (128u << 10)
 
-/* A sample costs about 10 us: at 300 a second 0.3 % of a core. */
-#define SAMPLES_PER_SECOND_MAX 300 /* over the last ten seconds or so */
-#define SAMPLES_PER_SECOND_LOW 50
+/* A sample costs about 10 us: at 100 a second 0.1 % of a core. */
+#define SAMPLES_PER_SECOND_MAX 100 /* over the last ten seconds or so */
+#define SAMPLES_PER_SECOND_LOW 20
 #define CALM_SECONDS 60 /* of few samples, before more is watched again */
 
 struct memory {
