@@ -1,5 +1,4 @@
 /* The continuous profile: its sources, and their windows on the way into the store. */
-#include <malloc.h>
 #include <string.h>
 
 #include "base/clock.h"

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +12,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "daemon/features.h"
+#include "daemon/trim.h"
 #include "daemon/usage.h"
 
 #define DRAIN_MS 100
@@ -71,7 +71,7 @@ bool manager_is_busy(const struct manager *m)
 
 void manager_went_idle(struct manager *m)
 {
-	(void)malloc_trim(0);
+	trim_memory();
 	if (m->is_stopping && LIST_EMPTY(&m->pending) && record_count(m) == 0)
 		(void)sd_event_exit(m->event, 0);
 }
@@ -492,7 +492,7 @@ int manager_run(struct manager *m)
 
 	(void)sd_event_set_watchdog(m->event, true);
 	features_done();
-	(void)malloc_trim(0);
+	trim_memory();
 	(void)sd_notifyf(0, "READY=1\nSTATUS=Profiling at %llu Hz", (unsigned long long)m->config->frequency_hz);
 	r = sd_event_loop(m->event);
 	return r < 0 ? log_err(r, "the event loop failed") : r;
