@@ -3,6 +3,7 @@
 #include "store/compact.h"
 #include "store/handle.h"
 #include "store/query.h"
+#include "store/series.h"
 #include "store/trailer.h"
 #include "store/walk.h"
 
@@ -267,6 +268,39 @@ static void too_large_hours_stay_apart(void **state)
 	assert_int_equal(result.n_files, 0);
 }
 
+struct seen {
+	int64_t redis, all;
+	int points;
+};
+
+static int on_point(void *data, const struct series_point *p)
+{
+	struct seen *seen = data;
+
+	assert_int_equal(p->end_ns - p->start_ns, SCENE_MINUTE_NS);
+	assert_string_equal(p->unit, "count");
+	seen->points++;
+	seen->all += p->value;
+	if (strcmp(p->key, "redis") == 0)
+		seen->redis += p->value;
+	return 0;
+}
+
+static void series_add_up(void **state)
+{
+	_cleanup_(store_closep) struct store *s = scene_open(*state);
+	struct selection sel = { .from_ns = SCENE_START_NS, .to_ns = SCENE_START_NS + 5 * SCENE_MINUTE_NS };
+	struct query_report report;
+	struct seen seen = { 0 };
+
+	put_minutes(s, 10);
+	assert_int_equal(store_series(s, &sel, "comm", "samples", on_point, &seen, &report, NULL), 0);
+	assert_int_equal(seen.points, 10);
+	assert_int_equal(seen.redis, 50);
+	assert_int_equal(seen.all, truth(0, 5));
+	assert_int_equal(store_series(s, &sel, NULL, "heap", on_point, &seen, &report, NULL), -ENOENT);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 static const struct CMUnitTest tests[] = {
 	CASE(adds_up_what_lies_in_the_range),
@@ -278,6 +312,7 @@ static const struct CMUnitTest tests[] = {
 	CASE(a_name_taken_again_is_another_file),
 	CASE(corrupt_files_are_set_aside),
 	CASE(too_large_hours_stay_apart),
+	CASE(series_add_up),
 };
 
 UNIT_MAIN(tests)

@@ -1,0 +1,107 @@
+/* emberctl series: values over time. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/units.h"
+#include "ctl/command.h"
+#include "ctl/table.h"
+#include "store/series.h"
+
+struct series_arguments {
+	const char *by, *sample_type;
+};
+
+struct listing {
+	struct table *table;
+	json_t *json;
+};
+
+enum {
+	KEY_BY = 0x1200,
+	KEY_SAMPLE_TYPE,
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct series_arguments *a = state->input;
+
+	switch (key) {
+	case KEY_BY:
+		a->by = arg;
+		return 0;
+	case KEY_SAMPLE_TYPE:
+		a->sample_type = arg;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option options[] = {
+	{ "by", KEY_BY, "LABEL", 0, "One line for each value of this label (comm, unit, host, pid, ...)", 1 },
+	{ "sample-type", KEY_SAMPLE_TYPE, "NAME", 0, "This value of the profiles (default: the last)", 1 },
+	{ 0 },
+};
+
+static int on_point(void *data, const struct series_point *p)
+{
+	struct listing *l = data;
+	char start[SELECTION_TIME_MAX], length[UNITS_TEXT_MAX], value[UNITS_TEXT_MAX];
+
+	if (l->json)
+		return json_array_append_new(l->json,
+		        json_pack("{sIsIsosIss}", "start_ns", (json_int_t)p->start_ns, "end_ns", (json_int_t)p->end_ns,
+		                "key", command_json_string(p->key), "value", (json_int_t)p->value, "unit", p->unit));
+	return table_add_row(l->table, (const char *const[]){ selection_format_time(start, p->start_ns),
+	                                       units_format_time(length, (uint64_t)(p->end_ns - p->start_ns)),
+	                                       units_format_value(value, p->value, p->unit), p->key });
+}
+
+static int series_run(const struct command *c, int argc, char **argv)
+{
+	static const struct table_column columns[] = { { "start", 0 }, { "length", TABLE_RIGHT },
+		{ "value", TABLE_RIGHT }, { "key", TABLE_CUT } };
+	_cleanup_(command_args_done) struct command_args args = { 0 };
+	_cleanup_source_query_ struct source_query q = { 0 };
+	_cleanup_(table_freep) struct table *table = NULL;
+	struct profile_error error = { 0 };
+	struct series_arguments a = { 0 };
+	struct query_report report;
+	struct listing l = { 0 };
+	int r;
+
+	r = command_parse(c, argc, argv, &args, &a);
+	if (r != 0)
+		return r;
+	r = source_open(&args.input.source, "-1h", &q);
+	if (r < 0)
+		return r;
+	r = table_new(columns, ARRAY_SIZE(columns), &table);
+	if (r < 0)
+		return log_err(r, "cannot make the table");
+	l = (struct listing){ .table = table, .json = args.json ? json_array() : NULL };
+	r = store_series(q.store, &q.selection, a.by, a.sample_type, on_point, &l, &report, &error);
+	if (r < 0) {
+		json_decref(l.json);
+		return log_err(error.text[0] ? 0 : r, "%s", error.text[0] ? error.text : "cannot read the series"), r;
+	}
+	if (report.n_corrupt)
+		(void)log_warning(0, "%" PRIu64 " corrupt files were left out, the first is %s", report.n_corrupt,
+		        report.corrupt[0]);
+	return l.json ? command_print_json(l.json) : table_print(table, stdout, table_terminal_width(stdout));
+}
+
+const struct command series_command = {
+	.name = "series",
+	.arguments = "",
+	.summary = "Values over time, by any label",
+	.details = "One line for each stored file (a window; older ones are hours and days) and value of the label.\n\n"
+	           "Examples:\n"
+	           "  emberctl series --type cpu --from -2h\n"
+	           "  emberctl series --type cpu --by comm --match 'unit=~\"nginx.*\"' --json",
+	.flags = COMMAND_SOURCE | COMMAND_JSON,
+	.options = options,
+	.parse = parse,
+	.run = series_run,
+};
