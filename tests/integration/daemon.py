@@ -54,6 +54,9 @@ class Daemon:
         done = self.ctl("status", "--json", fail_ok=True)
         return json.loads(done.stdout) if done.returncode == 0 else None
 
+    def rate(self):
+        return [x["rate"] for x in self.status()["sources"] if x["name"] == "cpu"]
+
     def said(self):
         self.log.flush()
         return open(self.log.name).read()
@@ -84,7 +87,7 @@ def window_is_whole(p, workload):
     mine = [s for s in p.samples if s.labels.get("pid") == workload.pid]
     total = sum(s.values[0] for s in mine)
     spinning = sum(s.values[0] for s in mine if any(f.name.startswith("spin_") for f in s.stack))
-    check.that(total >= 100 and spinning >= 0.9 * total, f"{spinning} of {total} samples of the workload are named")
+    check.that(total >= 20 and spinning >= 0.9 * total, f"{spinning} of {total} samples of the workload are named")
     labels = mine[0].labels if mine else {}
     check.that(labels.get("pid") == workload.pid and labels.get("comm") == "workload-shares"
                and labels.get("host") == socket.gethostname() and "tid" in labels and "thread" in labels,
@@ -169,10 +172,10 @@ def reloads(e):
     check.that(e.wait(lambda: wanted in e.said(), 5), "SIGHUP with a bad file names the mistake")
     done = e.ctl("reload", fail_ok=True)
     check.that(done.returncode == 1 and wanted in done.stderr, "so does emberctl reload")
-    check.that(e.status()["sources"][0]["rate"] == 100, "and the old configuration stays in force")
+    check.that(e.rate() == [100], "and the old configuration stays in force")
     e.write("[Profile]\nInterval=4s\nFrequencyHz=49\n")
     e.process.send_signal(signal.SIGHUP)
-    check.that(e.wait(lambda: e.status()["sources"][0]["rate"] == 49, 5), "SIGHUP with a good file applies it")
+    check.that(e.wait(lambda: e.rate() == [49], 5), "SIGHUP with a good file applies it")
     done = e.ctl("reload")
     check.that(e.status()["windows"]["failed"] == 0, "no window failed over it")
 
