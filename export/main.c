@@ -1,6 +1,7 @@
 /* ember-export: sends window files to one destination for a parent that has the privilege we do not. Started with one
  * end of a socket as descriptor 3, told everything over it, ends when the parent closes it. */
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #define SECRET_BYTES_MAX (64u << 10)
 #define CA_BYTES_MAX (4u << 20)
 #define PROFILE_BYTES_MAX (512ull << 20)
+#define MMAP_BYTES (64 << 10)
 
 /* Where distributions keep what they trust, for https without CaFile=. */
 static const char *const system_ca_files[] = { "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
@@ -102,7 +104,7 @@ static int receive_config(struct export_config **ret)
 static int read_window(struct window *w, bool needs_profile, struct export_reply *reply)
 {
 	const struct profile_limits limits = { .bytes_max = PROFILE_BYTES_MAX };
-	_cleanup_free_ char *data = NULL;
+	_cleanup_free_ char *data = NULL, *plain = NULL;
 	struct profile_error error = { 0 };
 	XXH128_canonical_t id;
 	size_t n;
@@ -118,7 +120,11 @@ static int read_window(struct window *w, bool needs_profile, struct export_reply
 	}
 	XXH128_canonicalFromHash(&id, XXH3_128bits(data, n));
 	memcpy(w->id, id.digest, sizeof(w->id));
-	r = pprof_read(&limits, data, n, &w->profile, &error);
+	/* In two steps: the packed bytes are gone before the profile grows. */
+	r = decompress_bytes(compression_sniff(data, n), data, n, PPROF_BYTES_MAX, &plain, &n);
+	free(TAKE_PTR(data));
+	if (r >= 0)
+		r = pprof_read(&limits, plain, n, &w->profile, &error);
 	if (r < 0)
 		reply_set(reply, r == -ENOMEM ? EXPORT_RETRY : EXPORT_REJECTED, "the window file is damaged: %s",
 		        *error.text ? error.text : strerror(-r));
@@ -141,7 +147,9 @@ static int do_job(const struct export_config *c, struct http *http, struct expor
 	ssize_t n;
 
 	job->name[sizeof(job->name) - 1] = 0;
-	if (read_window(&w, c->sender->needs_profile, &reply) >= 0)
+	n = read_window(&w, c->sender->needs_profile, &reply);
+	(void)malloc_trim(0);
+	if (n >= 0)
 		c->sender->send(c, http, &w, &reply);
 	w.profile = profile_free(w.profile);
 	measure(&reply);
@@ -213,6 +221,8 @@ int main(int argc, char **argv)
 	}
 	log_set_prefix("ember-export: ");
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* Large buffers come and go one after the other: what is given back must not stay in a heap. */
+	(void)mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
 	r = run();
 	/* Nothing after this: what libraries do at exit is not in the filter. */
 	_exit(r < 0 ? 1 : 0);
