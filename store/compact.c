@@ -182,7 +182,7 @@ static int put_row(struct compaction *c, const struct index_group *g, const stru
 	        f->labels);
 	for (size_t i = 0; i < m->n && r >= 0; i++)
 		r = index_remove(c->index, m->inputs[i]->path);
-	return r < 0 ? r : index_set_number(c->index, MERGING, 0);
+	return r < 0 ? r : 0;
 }
 
 static int replace(struct compaction *c, const struct index_group *g, struct merged *m, const struct buffer *data,
@@ -214,7 +214,10 @@ static int replace(struct compaction *c, const struct index_group *g, struct mer
 	c->result->n_files += m->n;
 	c->result->bytes_before += m->bytes;
 	c->result->bytes_after += data->size;
-	return rebuild_unlink_covered(c->store, &m->trailer, &n_removed);
+	r = rebuild_unlink_covered(c->store, &m->trailer, &n_removed);
+	/* Not before: once this file is merged into a day, nothing tells any more that what is left of its inputs is.
+	 */
+	return r < 0 ? r : index_set_number(c->index, MERGING, 0);
 }
 
 /* 1: too large for one file. */
@@ -330,7 +333,7 @@ static int finish_killed_merge(struct compaction *c)
 	if (r < 0 || !merging)
 		return r == -ENOENT ? 0 : r;
 	r = rebuild_locked(c->store, c->index, false, NULL, &found);
-	return r < 0 ? r : index_set_number(c->index, MERGING, 0);
+	return r < 0 ? r : 0;
 }
 
 int store_compact(struct store *s, const struct compact_options *options, struct compact_result *ret)

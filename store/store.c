@@ -403,6 +403,10 @@ int store_put(
 	if (r < 0)
 		return r;
 	r = put_into_index(&put);
+	if (r < 0 && r != -ENOSPC) { /* once more, with the index as it is now */
+		s->index = index_close(s->index);
+		r = put_into_index(&put);
+	}
 	if (r == -ENOSPC) { /* room for the file, none for its row: nobody would find it */
 		take_back(&put, put.n);
 		return r;

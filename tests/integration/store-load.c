@@ -87,12 +87,15 @@ static int put(const char *directory, int64_t first, int64_t n, const char *host
 	must(store_open(&(struct store_options){ .path = directory, .host = host }, &s), directory);
 	for (int64_t id = first; id < first + n; id++) {
 		_cleanup_(profile_freep) struct profile *p = make(id);
-		int r = store_put(s, "cpu", NULL, p, NULL);
+		struct store_put_result result;
+		int r = store_put(s, "cpu", NULL, p, &result);
 
 		if (r < 0)
 			printf("%" PRId64 " error %s\n", id, strerror(-r));
 		else
 			printf("%" PRId64 " %" PRId64 "\n", id, id % 97 + 1);
+		if (r >= 0 && !result.is_indexed)
+			(void)fprintf(stderr, "%" PRId64 " is safe, but not in the index\n", id);
 		(void)fflush(stdout);
 		failed |= r < 0;
 	}
