@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/accounting.h"
@@ -26,6 +27,8 @@ static const char *const end_texts[STACK_END_MAX] = {
 	[STACK_END_COMPAT] = "32-bit program",
 	[STACK_END_NO_REGISTERS] = "no registers",
 };
+
+#define WAKE_BATCH 256 /* records; the loop has other work, too */
 
 static const char *const followers[] = { "select_fork", "select_exit" };
 
@@ -153,6 +156,15 @@ int source_drain(struct source_instance *i, unsigned max)
 	return r < 0 && r != -EAGAIN ? r : (int)(max - i->room);
 }
 
+static int on_wake(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	(void)source;
+	(void)fd;
+	(void)events;
+	(void)source_drain(userdata, WAKE_BATCH);
+	return 0;
+}
+
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
 static int targets_apply(const struct targets *t, struct bpf_object *obj, struct source_constants *constants)
@@ -212,8 +224,7 @@ static int pids_select(struct source_instance *i)
 	return r == 0 ? targets_fill_pids(t, bpf_map__fd(pids)) : r;
 }
 
-int source_load(
-        struct source_instance *i, struct bpf_object_skeleton *skeleton, struct source_constants *constants)
+int source_load(struct source_instance *i, struct bpf_object_skeleton *skeleton, struct source_constants *constants)
 {
 	struct bpf_object *obj = *skeleton->obj;
 	const uint32_t ring_bytes = i->params.ring_bytes ? i->params.ring_bytes : SOURCE_RING_BYTES_DEFAULT;
@@ -237,7 +248,10 @@ int source_load(
 	if (r < 0)
 		return r;
 	i->ring = ring_buffer__new(bpf_map__fd(ring), on_record, i, NULL);
-	return i->ring ? 0 : -errno;
+	if (!i->ring)
+		return -errno;
+	r = sd_event_add_io(code_loop(i->params.code), &i->wake, ring_buffer__epoll_fd(i->ring), EPOLLIN, on_wake, i);
+	return MIN(r, 0);
 }
 
 int source_open(const struct source *source, const struct source_params *params, source_sample_t sample, void *userdata,
@@ -271,6 +285,7 @@ struct source_instance *source_close(struct source_instance *i)
 		return NULL;
 	bpf_link__destroy(i->fork_link);
 	bpf_link__destroy(i->exit_link);
+	sd_event_source_disable_unref(i->wake);
 	ring_buffer__free(i->ring);
 	i->source->close(i);
 	free(i);

@@ -2,7 +2,7 @@
  * use of it, with its own programs, ring, targets and counters; the continuous profile is one instance, each
  * `emberctl record` another. All instances share the unwinder's maps, which struct code owns.
  *
- * Order: source_open, source_attach, then source_drain from the event loop and source_flush at each window's end,
+ * Order: source_open, source_attach, then source_drain from a timer and source_flush at each window's end,
  * source_close. Nothing here blocks or logs above debug; one thread. */
 #pragma once
 #include <stdbool.h>
@@ -121,8 +121,8 @@ DEFINE_CLEANUP(struct source_instance *, source_close)
 int source_attach(struct source_instance *i);
 
 /* Handles at most max records that wait in the ring; returns how many it handled (max: there may be more), or negative
- * errno. The programs wake the fd of source_ring_fd only when the ring is half full: drain by a timer too
- * (every 100 ms). */
+ * errno. Call it every 100 ms or so. In between the instance drains itself, from the event loop of struct code, when the
+ * programs ask for it: the ring is half full, or a file or page is wanted, which should not wait. */
 int source_drain(struct source_instance *i, unsigned max);
 int source_ring_fd(const struct source_instance *i); /* epoll-able, borrowed */
 int source_flush(struct source_instance *i);

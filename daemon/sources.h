@@ -21,6 +21,7 @@ struct source_instance {
 	struct bpf_object *obj; /* borrowed from the skeleton */
 	struct bpf_link *fork_link, *exit_link;
 	struct ring_buffer *ring;
+	sd_event_source *wake; /* of the ring */
 	int counters_fd;
 	void *implementation;
 
