@@ -12,23 +12,27 @@
 static double seconds;
 static uint32_t gaps[GAPS_MAX], n_gaps;
 
-static uint64_t now(void)
+static uint64_t now(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 __attribute__((noinline, noclone)) static void watch_clock(void)
 {
-	uint64_t last = now(), end = last + (uint64_t)(seconds * 1e9);
+	uint64_t end = now(CLOCK_THREAD_CPUTIME_ID) + (uint64_t)(seconds * 1e9), last = now(CLOCK_MONOTONIC);
 
-	while (last < end) {
-		uint64_t t = now();
+	for (;;) {
+		uint64_t t = now(CLOCK_MONOTONIC);
 
-		if (t - last > GAP_NS && n_gaps < GAPS_MAX)
-			gaps[n_gaps++] = (uint32_t)(t - last);
+		if (t - last > GAP_NS && n_gaps < GAPS_MAX) {
+			gaps[n_gaps++] = t - last > UINT32_MAX ? UINT32_MAX : (uint32_t)(t - last);
+			if (now(CLOCK_THREAD_CPUTIME_ID) >= end)
+				return;
+			t = now(CLOCK_MONOTONIC); /* the system call is no gap */
+		}
 		last = t;
 	}
 }
