@@ -107,7 +107,11 @@ int units_parse_bool(const char *text, int *ret)
 
 static char *format_scaled(char *buffer, double value, const char *unit)
 {
-	(void)snprintf(buffer, UNITS_TEXT_MAX, value < 10 && value != floor(value) ? "%.2f %s" : value < 100 && value != floor(value) ? "%.1f %s" : "%.0f %s", value, unit);
+	(void)snprintf(buffer, UNITS_TEXT_MAX,
+	        value < 10 && value != floor(value)    ? "%.2f %s"
+	        : value < 100 && value != floor(value) ? "%.1f %s"
+	                                               : "%.0f %s",
+	        value, unit);
 	return buffer;
 }
 
@@ -125,8 +129,12 @@ char *units_format_size(char buffer[UNITS_TEXT_MAX], uint64_t bytes)
 char *units_format_time(char buffer[UNITS_TEXT_MAX], uint64_t ns)
 {
 	static const struct suffix steps[] = {
-		{ "d", 86400 * NS_PER_SEC }, { "h", 3600 * NS_PER_SEC }, { "min", 60 * NS_PER_SEC },
-		{ "s", NS_PER_SEC },	     { "ms", NS_PER_MS },	 { "us", 1000 },
+		{ "d", 86400 * NS_PER_SEC },
+		{ "h", 3600 * NS_PER_SEC },
+		{ "min", 60 * NS_PER_SEC },
+		{ "s", NS_PER_SEC },
+		{ "ms", NS_PER_MS },
+		{ "us", 1000 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)

@@ -333,9 +333,9 @@ _Static_assert(COUNTER_END_NO_REGISTERS - COUNTER_END_COMPLETE == STACK_END_NO_R
 
 /* ---- memory ----------------------------------------------------------------------------------------------------- */
 
-/* Memory is sampled in space (daemon/resident.h says why): of the 512 pages of each 2 MiB region exactly 512 >> shift are
- * watched for a shift up to 9; above, one in a fraction of the regions. A larger shift watches a subset of what a smaller
- * one does. */
+/* Memory is sampled in space (daemon/resident.h says why): of the 512 pages of each 2 MiB region exactly 512 >> shift
+ * are watched for a shift up to 9; above, one in a fraction of the regions. A larger shift watches a subset of what a
+ * smaller one does. */
 #define MEMORY_PAGE_SHIFT 12
 #define MEMORY_BLOCK_SHIFT 16 /* what the kernel maps around one fault on a file, aligned */
 #define MEMORY_REGION_SHIFT 21
@@ -348,7 +348,7 @@ _Static_assert(COUNTER_END_NO_REGISTERS - COUNTER_END_COMPLETE == STACK_END_NO_R
 #define MEMORY_REGION_HASH(region) ((__u32)((((__u64)(region) + 1) * 0x9e3779b97f4a7c15ull) >> 32))
 #define MEMORY_REGION_WATCHED(hash, shift)                                                                             \
 	((shift) <= MEMORY_PAGES_PER_REGION_SHIFT ||                                                                   \
-		(((hash) >> 12) & ((1u << ((shift) - MEMORY_PAGES_PER_REGION_SHIFT)) - 1)) == 0)
+	        (((hash) >> 12) & ((1u << ((shift)-MEMORY_PAGES_PER_REGION_SHIFT)) - 1)) == 0)
 /* page: number within its region */
 #define MEMORY_PAGE_MASK(shift)                                                                                        \
 	((1u << ((shift) < MEMORY_PAGES_PER_REGION_SHIFT ? (shift) : MEMORY_PAGES_PER_REGION_SHIFT)) - 1)
@@ -362,9 +362,10 @@ enum {
 	MEMORY_REACH_REGION = 2, /* its 2 MiB: it may have become a huge page */
 };
 
-/* The value of a sample of the memory source: the address of the fault, with the shift and the reach in its low bits. */
+/* The value of a sample of the memory source: the address of the fault, with the shift and the reach in its low bits.
+ */
 #define MEMORY_VALUE(address, shift, reach) (((address) & ~0xfffull) | (__u64)(reach) << 8 | (shift))
-#define MEMORY_VALUE_SHIFT(value) ((__u32)(value) & 0xff)
+#define MEMORY_VALUE_SHIFT(value) ((__u32)(value)&0xff)
 #define MEMORY_VALUE_REACH(value) ((__u32)((value) >> 8) & 3)
 #define MEMORY_VALUE_ADDRESS(value) ((value) & ~0xfffull)
 
@@ -415,7 +416,7 @@ struct heap_counters {
 	__u64 hits;      /* of the probes on allocations and frees */
 	__u64 samples;
 	__u64 objects, bytes; /* of all allocations while the gate was open, sampled or not: exact */
-	__u64 user_ns;	      /* CPU time in user mode, by the ticks of heap_tick */
+	__u64 user_ns;        /* CPU time in user mode, by the ticks of heap_tick */
 };
 _Static_assert(sizeof(struct heap_counters) == 48, "heap_counters");
 

@@ -117,8 +117,8 @@ static __always_inline void hold(__u32 pid, __u64 address, __u64 id)
 /* System V ABI for AMD64, figure 3.36: DWARF numbers of the registers. */
 static __always_inline __u64 operand(struct uprobe_regs *ctx, __u32 i)
 {
-	volatile __u64 registers[16] = { ctx->ax, ctx->dx, ctx->cx, ctx->bx, ctx->si, ctx->di, ctx->bp, ctx->sp, ctx->r8,
-		ctx->r9, ctx->r10, ctx->r11, ctx->r12, ctx->r13, ctx->r14, ctx->r15 };
+	volatile __u64 registers[16] = { ctx->ax, ctx->dx, ctx->cx, ctx->bx, ctx->si, ctx->di, ctx->bp, ctx->sp,
+		ctx->r8, ctx->r9, ctx->r10, ctx->r11, ctx->r12, ctx->r13, ctx->r14, ctx->r15 };
 
 	return registers[i & 15];
 }
@@ -300,7 +300,7 @@ int heap_usdt(struct uprobe_regs *ctx)
 	}
 	id = __sync_fetch_and_add(&last_id, 1) + 1;
 	if (emit_sample_object(ctx, PROFILE_HEAP, operand(ctx, HEAP_COOKIE_OPERAND(cookie, 1)), id,
-		    HEAP_PERIOD_GIVEN | operand(ctx, HEAP_COOKIE_OPERAND(cookie, 2)), false))
+	            HEAP_PERIOD_GIVEN | operand(ctx, HEAP_COOKIE_OPERAND(cookie, 2)), false))
 		hold(pid, address, id);
 	return 0;
 }
@@ -311,8 +311,8 @@ __u64 tick_ns = 1; /* what a tick stands for; the event's own last_period stays 
 __u32 n_after = 0;
 __u16 after[HEAP_AFTER_MAX] = {};
 
-/* A tick that falls due while the kernel handles a probe with interrupts off comes at the first instruction after it: it
- * is the probe's, not the program's. */
+/* A tick that falls due while the kernel handles a probe with interrupts off comes at the first instruction after it:
+ * it is the probe's, not the program's. */
 static __always_inline bool is_after_probe(__u64 pc)
 {
 	for (__u32 i = 0; i < HEAP_AFTER_MAX && i < n_after; i++)
@@ -321,7 +321,8 @@ static __always_inline bool is_after_probe(__u64 pc)
 	return false;
 }
 
-/* How far the program has come is told by its time in user mode: unlike all CPU time it does not grow with the probes. */
+/* How far the program has come is told by its time in user mode: unlike all CPU time it does not grow with the probes.
+ */
 SEC("perf_event")
 int heap_tick(struct bpf_perf_event_data *ctx)
 {
@@ -354,7 +355,7 @@ int heap_fork(struct bpf_raw_tracepoint_args *ctx)
 	__u32 from = BPF_CORE_READ(parent, tgid), to = BPF_CORE_READ(child, tgid);
 
 	if (from != to && BPF_CORE_READ(parent, mm) != BPF_CORE_READ(child, mm) &&
-		bpf_map_lookup_elem(&heap_processes, &from))
+	        bpf_map_lookup_elem(&heap_processes, &from))
 		tell(RECORD_HEAP_FORK, to, from, 0);
 	return 0;
 }

@@ -1,5 +1,5 @@
-/* memory: page faults on user memory, sampled in space: daemon/resident.h says how and why. A fault on a page that is not
- * watched costs a hash and a compare. */
+/* memory: page faults on user memory, sampled in space: daemon/resident.h says how and why. A fault on a page that is
+ * not watched costs a hash and a compare. */
 #include "bpf/emit.bpf.h"
 
 __u32 page_shift = MEMORY_SHIFT_MIN; /* emberd raises it where faults are too many */
@@ -32,8 +32,8 @@ struct {
 	__type(value, struct region);
 } regions SEC(".maps");
 
-/* What a fault at address reaches, by its VMA: a huge page can lie in private memory that covers the whole region and is
- * not told otherwise. */
+/* What a fault at address reaches, by its VMA: a huge page can lie in private memory that covers the whole region and
+ * is not told otherwise. */
 static __always_inline __u32 reach_by_vma(const struct mm_struct *mm, __u64 address)
 {
 	__u64 first = address >> MEMORY_REGION_SHIFT << MEMORY_REGION_SHIFT, flags;
@@ -63,8 +63,8 @@ static __always_inline __u32 reach_by_vma(const struct mm_struct *mm, __u64 addr
 	return reach;
 }
 
-/* The first fault that is seen in a region that may become huge reaches all of it, those after it a page each: they come
- * only where it did not. */
+/* The first fault that is seen in a region that may become huge reaches all of it, those after it a page each: they
+ * come only where it did not. */
 static __always_inline __u32 reach_of(const struct mm_struct *mm, __u64 address, __u32 hash)
 {
 	__u64 id = (address >> MEMORY_REGION_SHIFT) ^ (__u64)mm << 16;

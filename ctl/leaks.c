@@ -49,7 +49,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-	{ "baseline", KEY_BASELINE, "FROM..TO", 0, "A time that is known to be healthy: growth counts from what was held then", 0 },
+	{ "baseline", KEY_BASELINE, "FROM..TO", 0,
+	        "A time that is known to be healthy: growth counts from what was held then", 0 },
 	{ "threshold", KEY_THRESHOLD, "SIZE", 0, "Growth below this is no leak (default: 8M)", 0 },
 	{ "top", 'n', "N", 0, "Show this many suspects at most (default: 10)", 0 },
 	{ "all", KEY_ALL, NULL, 0, "Show what grew without being called a leak, too, and why not", 0 },
@@ -124,7 +125,9 @@ static int add_files(const char *const *files, size_t n, struct leaks *leaks, ui
 		h = profile_header_const(p);
 		r = leaks_add(leaks, p, (uint64_t)(h->time_ns + h->duration_ns));
 		if (r == -EINVAL)
-			return log_err(0, "%s: is not later than the file before it; give files in order of time", files[i]), r;
+			return log_err(0, "%s: is not later than the file before it; give files in order of time",
+			               files[i]),
+			       r;
 		if (r < 0)
 			return log_err(r, "%s: no bytes in use in it", files[i]);
 		(*ret_n)++;
@@ -179,37 +182,37 @@ static json_t *suspect_json(const struct profile *p, const struct leak_suspect *
 
 	stack_text(p, s->key.stack, stack, sizeof(stack));
 	return json_pack("{sssIsIsIsIsfsfsfsfsososo}", "verdict", leak_verdict_name(x->verdict), "growth_bytes",
-		(json_int_t)x->growth, "first_bytes", (json_int_t)x->first, "last_bytes", (json_int_t)x->last, "age_ns",
-		(json_int_t)x->age_ns, "slope_bytes_per_second", x->slope, "slope_low", x->slope_low, "slope_high",
-		x->slope_high, "confidence", x->confidence, "comm",
-		command_json_string(label_text(p, s->key.labels, "comm", number)), "pid",
-		command_json_string(label_text(p, s->key.labels, "pid", number)), "stack", command_json_string(stack));
+	        (json_int_t)x->growth, "first_bytes", (json_int_t)x->first, "last_bytes", (json_int_t)x->last, "age_ns",
+	        (json_int_t)x->age_ns, "slope_bytes_per_second", x->slope, "slope_low", x->slope_low, "slope_high",
+	        x->slope_high, "confidence", x->confidence, "comm",
+	        command_json_string(label_text(p, s->key.labels, "comm", number)), "pid",
+	        command_json_string(label_text(p, s->key.labels, "pid", number)), "stack", command_json_string(stack));
 }
 
 static int add_row(struct table *t, const struct profile *p, const struct leak_suspect *s)
 {
 	const struct leak_result *x = &s->result;
-	char growth[UNITS_TEXT_MAX], held[UNITS_TEXT_MAX], slope[2 * UNITS_TEXT_MAX], age[UNITS_TEXT_MAX], confidence[16];
+	char growth[UNITS_TEXT_MAX], held[UNITS_TEXT_MAX], slope[2 * UNITS_TEXT_MAX], age[UNITS_TEXT_MAX],
+	        confidence[16];
 	char stack[STACK_TEXT_MAX], pid[24], per_minute[UNITS_TEXT_MAX];
 
 	stack_text(p, s->key.stack, stack, sizeof(stack));
-	(void)snprintf(slope, sizeof(slope), "%s/min",
-		units_format_value(per_minute, (int64_t)(x->slope * 60), "bytes"));
+	(void)snprintf(
+	        slope, sizeof(slope), "%s/min", units_format_value(per_minute, (int64_t)(x->slope * 60), "bytes"));
 	(void)snprintf(confidence, sizeof(confidence), "%.1f%%", 100 * x->confidence);
-	return table_add_row(t, (const char *const[]){ leak_verdict_name(x->verdict),
-					units_format_value(growth, x->growth, "bytes"), x->slope != 0 ? slope : "",
-					x->confidence > 0 ? confidence : "",
-					x->age_ns ? units_format_time(age, x->age_ns) : "",
-					units_format_value(held, x->last, "bytes"),
-					label_text(p, s->key.labels, "comm", pid), label_text(p, s->key.labels, "pid", pid), stack });
+	return table_add_row(t,
+	        (const char *const[]){ leak_verdict_name(x->verdict), units_format_value(growth, x->growth, "bytes"),
+	                x->slope != 0 ? slope : "", x->confidence > 0 ? confidence : "",
+	                x->age_ns ? units_format_time(age, x->age_ns) : "", units_format_value(held, x->last, "bytes"),
+	                label_text(p, s->key.labels, "comm", pid), label_text(p, s->key.labels, "pid", pid), stack });
 }
 
-static int show(const struct leaks_arguments *a, bool json, const struct profile *p, const struct leak_suspect *suspects,
-	size_t n, uint64_t windows)
+static int show(const struct leaks_arguments *a, bool json, const struct profile *p,
+        const struct leak_suspect *suspects, size_t n, uint64_t windows)
 {
-	static const struct table_column columns[] = { { "verdict", 0 }, { "growth", TABLE_RIGHT }, { "slope", TABLE_RIGHT },
-		{ "confidence", TABLE_RIGHT }, { "since", TABLE_RIGHT }, { "held now", TABLE_RIGHT }, { "comm", 0 },
-		{ "pid", TABLE_RIGHT }, { "stack", TABLE_CUT } };
+	static const struct table_column columns[] = { { "verdict", 0 }, { "growth", TABLE_RIGHT },
+		{ "slope", TABLE_RIGHT }, { "confidence", TABLE_RIGHT }, { "since", TABLE_RIGHT },
+		{ "held now", TABLE_RIGHT }, { "comm", 0 }, { "pid", TABLE_RIGHT }, { "stack", TABLE_CUT } };
 	_cleanup_(table_freep) struct table *table = NULL;
 	json_t *list = json ? json_array() : NULL;
 	int r = table_new(columns, ARRAY_SIZE(columns), &table);
@@ -229,7 +232,7 @@ static int show(const struct leaks_arguments *a, bool json, const struct profile
 		return command_print_json(json_pack("{sIso}", "windows", (json_int_t)windows, "suspects", list));
 	if (shown == 0) {
 		printf("no leak in %llu windows%s\n", (unsigned long long)windows,
-			windows < LEAK_POINTS_MIN ? "; a verdict needs at least 8 of them" : "");
+		        windows < LEAK_POINTS_MIN ? "; a verdict needs at least 8 of them" : "");
 		return 0;
 	}
 	return table_print(table, stdout, table_terminal_width(stdout));
@@ -255,7 +258,7 @@ static int leaks_run(const struct command *c, int argc, char **argv)
 	if (r < 0)
 		return log_err(r, "cannot look for leaks");
 	r = args.n_arguments ? add_files(args.arguments, args.n_arguments, leaks, &windows)
-			     : add_store(&args.input.source, &a, leaks, &windows);
+	                     : add_store(&args.input.source, &a, leaks, &windows);
 	if (r < 0)
 		return r;
 	r = leaks_judge(leaks, &(struct leak_options){ .threshold = (int64_t)a.threshold }, &suspects, &n);
@@ -269,14 +272,16 @@ const struct command leaks_command = {
 	.arguments = "[FILE...]",
 	.summary = "Stacks that hold more and more memory, told from caches and warm-up",
 	.details =
-		"Looks at memory in use, window by window (default: --type memory --from -2h; --type heap where it was "
-		"gathered all the time). A stack is called a leak when what it holds rose by the threshold, was not given back, "
-		"still rises, did not come in one step, and chance is ruled out; --all shows the others with the reason. It takes "
-		"about ten windows. FILEs are profiles in order of time in place of a store.\n\n"
-		"Examples:\n"
-		"  emberctl leaks\n"
-		"  emberctl leaks --from -6h --threshold 64M --match 'comm=\"redis-server\"'\n"
-		"  emberctl leaks --baseline 08:00..09:00 --json",
+	        "Looks at memory in use, window by window (default: --type memory --from -2h; --type heap where it was "
+	        "gathered all the time). A stack is called a leak when what it holds rose by the threshold, was not "
+	        "given back, "
+	        "still rises, did not come in one step, and chance is ruled out; --all shows the others with the "
+	        "reason. It takes "
+	        "about ten windows. FILEs are profiles in order of time in place of a store.\n\n"
+	        "Examples:\n"
+	        "  emberctl leaks\n"
+	        "  emberctl leaks --from -6h --threshold 64M --match 'comm=\"redis-server\"'\n"
+	        "  emberctl leaks --baseline 08:00..09:00 --json",
 	.flags = COMMAND_INPUT | COMMAND_JSON,
 	.arguments_max = COMMAND_ARGUMENTS_ANY,
 	.options = options,

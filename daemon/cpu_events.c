@@ -11,9 +11,9 @@
 struct cpu_events {
 	const struct bpf_program *program;
 	struct perf_event_attr attr;
-	unsigned n_cpus; /* possible ones */
+	unsigned n_cpus;         /* possible ones */
 	struct bpf_link **links; /* by CPU */
-	int *fds; /* the links' */
+	int *fds;                /* the links' */
 };
 
 int cpu_events_new(const struct bpf_program *program, const struct perf_event_attr *attr, struct cpu_events **ret)

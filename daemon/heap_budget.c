@@ -18,7 +18,8 @@ static double account_max(const struct heap_budget *b)
 	return b->fraction * ACCOUNT_SECONDS * (double)NS_PER_SEC;
 }
 
-void heap_budget_init(struct heap_budget *b, double fraction, const struct heap_prices *prices, const struct heap_meter *now)
+void heap_budget_init(
+        struct heap_budget *b, double fraction, const struct heap_prices *prices, const struct heap_meter *now)
 {
 	*b = (struct heap_budget){ .fraction = fraction, .prices = *prices, .last = *now };
 	b->account_ns = account_max(b) / 2;
@@ -28,7 +29,7 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 {
 	double cpu = (double)(now->cpu_ns - b->last.cpu_ns);
 	double cost = (double)(now->hits - b->last.hits) * b->prices.hit_ns +
-		      (double)(now->samples - b->last.samples) * b->prices.sample_ns;
+	              (double)(now->samples - b->last.samples) * b->prices.sample_ns;
 	double own = MAX(cpu - cost, 0.0), user = (double)(now->user_ns - b->last.user_ns);
 
 	b->cost_ns += cost;
@@ -99,7 +100,7 @@ double heap_budget_close_window(struct heap_budget *b)
 		error = 1; /* one look says nothing of its spread */
 	}
 	b->sum_total_ns = b->sum_attached_ns = b->sum_bytes = b->sum_bytes2 = b->sum_ns2 = b->sum_bytes_ns =
-		b->sum_taken_off_ns = 0;
+	        b->sum_taken_off_ns = 0;
 	b->stretches = 0;
 	return error;
 }

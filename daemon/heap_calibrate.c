@@ -24,8 +24,8 @@
 void heap_calibrate_call(uint64_t size);
 #if defined(__x86_64__)
 __asm__(".text\n.type heap_calibrate_call, @function\nheap_calibrate_call:\n\t.cfi_startproc\n\tpush %rbx\n"
-	"\t.cfi_adjust_cfa_offset 8\n\tpop %rbx\n\t.cfi_adjust_cfa_offset -8\n\tret\n\t.cfi_endproc\n"
-	".size heap_calibrate_call, . - heap_calibrate_call\n");
+        "\t.cfi_adjust_cfa_offset 8\n\tpop %rbx\n\t.cfi_adjust_cfa_offset -8\n\tret\n\t.cfi_endproc\n"
+        ".size heap_calibrate_call, . - heap_calibrate_call\n");
 #else
 __attribute__((noinline)) void heap_calibrate_call(uint64_t size)
 {
@@ -77,8 +77,8 @@ static int own_offset(uint64_t *ret)
 	if (r < 0)
 		return r;
 	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64, &start, &end, &offset) == 3 && start <= address &&
-			address < end) {
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64, &start, &end, &offset) == 3 &&
+		        start <= address && address < end) {
 			*ret = address - start + offset;
 			return 0;
 		}

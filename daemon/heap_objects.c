@@ -16,7 +16,7 @@ struct object {
 	uint64_t id, address; /* address 0: its call has not returned */
 	double size_bytes, weight;
 	uint32_t pid, stack;
-	int is_told; /* as allocated */
+	int is_told;  /* as allocated */
 	int is_freed; /* before it was told */
 	UT_hash_handle hh;
 };
@@ -55,6 +55,7 @@ int heap_objects_new(const struct heap_objects_limits *limits, struct heap_objec
 
 static void forget(struct heap_objects *h, struct object *o)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): an element that is in has a table */
 	HASH_DEL(h->objects, o);
 	free(o);
 }
@@ -65,7 +66,7 @@ struct heap_objects *heap_objects_free(struct heap_objects *h)
 
 	if (!h)
 		return NULL;
-	HASH_ITER(hh, h->objects, o, next)
+	HASH_ITER (hh, h->objects, o, next)
 		forget(h, o);
 	(void)keeper_free(h->stacks);
 	free(h);
@@ -149,7 +150,7 @@ void heap_objects_forget(struct heap_objects *h, uint32_t pid, heap_objects_addr
 {
 	struct object *o, *next;
 
-	HASH_ITER(hh, h->objects, o, next) {
+	HASH_ITER (hh, h->objects, o, next) {
 		if (o->pid != pid)
 			continue;
 		if (o->address && !o->is_freed && each)
@@ -162,7 +163,7 @@ static void sum_up(struct heap_objects *h, uint32_t pid, double scale, double in
 {
 	struct object *o, *next;
 
-	HASH_ITER(hh, h->objects, o, next) {
+	HASH_ITER (hh, h->objects, o, next) {
 		struct sums *s = &sums[o->stack];
 
 		if (pid != 0 && o->pid != pid)
@@ -191,8 +192,8 @@ static int64_t whole(double value, double *carry)
 	return (int64_t)rounded;
 }
 
-void heap_objects_report(struct heap_objects *h, uint32_t pid, double scale, double inuse_scale, heap_objects_each_t each,
-	void *userdata)
+void heap_objects_report(struct heap_objects *h, uint32_t pid, double scale, double inuse_scale,
+        heap_objects_each_t each, void *userdata)
 {
 	uint32_t n = keeper_count(h->stacks);
 	_cleanup_free_ struct sums *sums = calloc(MAX(n, 1u), sizeof(*sums));
@@ -236,7 +237,7 @@ int heap_objects_compact(struct heap_objects *h)
 	r = keeper_new(h->limits.stacks, h->limits.stack_bytes, &kept);
 	if (r < 0)
 		return r;
-	HASH_ITER(hh, h->objects, o, next) {
+	HASH_ITER (hh, h->objects, o, next) {
 		if (keeper_copy(kept, h->stacks, o->stack, &o->stack) >= 0)
 			continue;
 		h->dropped++;

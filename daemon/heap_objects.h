@@ -44,10 +44,10 @@ struct heap_objects_values {
 };
 typedef void (*heap_objects_each_t)(void *userdata, struct sample *s, const struct heap_objects_values *values);
 /* Tells the stacks of one process (0: all) that have anything to tell. What was allocated is told once. */
-void heap_objects_report(struct heap_objects *h, uint32_t pid, double scale, double inuse_scale, heap_objects_each_t each,
-	void *userdata);
-/* Relative standard error of the bytes told as allocated since the last call, from sampling alone: the variance of a Poisson
- * sample's weight, w^2 (1 - 1/w), added up. */
+void heap_objects_report(struct heap_objects *h, uint32_t pid, double scale, double inuse_scale,
+        heap_objects_each_t each, void *userdata);
+/* Relative standard error of the bytes told as allocated since the last call, from sampling alone: the variance of a
+ * Poisson sample's weight, w^2 (1 - 1/w), added up. */
 double heap_objects_error(struct heap_objects *h);
 /* After a report of all: stacks that nothing refers to any more leave memory. */
 int heap_objects_compact(struct heap_objects *h);

@@ -19,8 +19,9 @@
 #define MAPS_BYTES_MAX (16u << 20)
 
 _Static_assert((int)HEAP_MALLOC == (int)SITE_MALLOC && (int)HEAP_FREE == (int)SITE_FREE &&
-		       (int)HEAP_USDT_FREE == (int)SITE_USDT_FREE && (int)HEAP_NULL_IS_MALLOC == (int)SITE_NULL_IS_MALLOC,
-	"a site's function and flags travel in the cookie as they are");
+                       (int)HEAP_USDT_FREE == (int)SITE_USDT_FREE &&
+                       (int)HEAP_NULL_IS_MALLOC == (int)SITE_NULL_IS_MALLOC,
+        "a site's function and flags travel in the cookie as they are");
 
 int heap_process_new(pid_t pid, struct heap_process **ret)
 {
@@ -124,9 +125,9 @@ static bool parse_line(char *line, struct mapped_file *ret)
 	char perms[5];
 	int at = 0;
 
-	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %x:%x %" SCNu64 " %n", &ret->start, &ret->end, perms, &ret->major,
-		    &ret->minor, &ret->inode, &at) < 6 ||
-		at == 0)
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %x:%x %" SCNu64 " %n", &ret->start, &ret->end, perms,
+	            &ret->major, &ret->minor, &ret->inode, &at) < 6 ||
+	        at == 0)
 		return false;
 	ret->path = line + at;
 	return perms[2] == 'x' && ret->inode != 0;
@@ -209,7 +210,7 @@ int heap_process_scan(struct heap_process *p, struct heap_sites *sites)
 		struct mapped_file m;
 
 		if (!parse_line(line, &m) ||
-			(m.inode == previous.inode && m.major == previous.major && m.minor == previous.minor))
+		        (m.inode == previous.inode && m.major == previous.major && m.minor == previous.minor))
 			continue;
 		previous = m;
 		r = look_at(p, sites, &m);
@@ -262,7 +263,7 @@ static size_t collect(struct heap_process *p, const struct heap_allocator *a, en
 }
 
 static int attach_kind(struct heap_process *p, struct heap_links *l, enum kind kind, const struct bpf_program *program,
-	int type, int is_return, struct uprobe **ret)
+        int type, int is_return, struct uprobe **ret)
 {
 	struct uprobe_site sites[SITES_MAX];
 	size_t n = collect(p, l->allocator, kind, sites);

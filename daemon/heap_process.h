@@ -30,13 +30,13 @@ struct heap_process {
 	struct heap_links links[HEAP_ALLOCATORS_MAX];
 	size_t n_links;
 	struct heap_budget budget;
-	bool is_duty;		   /* its probes have been out within this window */
-	uint32_t stepped;	   /* sites that were refused: the kernel would have to single-step them */
-	uint64_t next_scan_ns;	   /* of its mappings, for what it loads later; 0: none */
+	bool is_duty;          /* its probes have been out within this window */
+	uint32_t stepped;      /* sites that were refused: the kernel would have to single-step them */
+	uint64_t next_scan_ns; /* of its mappings, for what it loads later; 0: none */
 	unsigned scans;
-	uint64_t interval;	 /* in force while the gate is open */
+	uint64_t interval; /* in force while the gate is open */
 	uint64_t last_attach_ns;
-	double told_bytes;	 /* in this window, as allocated */
+	double told_bytes; /* in this window, as allocated */
 	struct heap_meter meter, meter_at_tick;
 };
 
@@ -45,8 +45,8 @@ int heap_process_new(pid_t pid, struct heap_process **ret);
 struct heap_process *heap_process_free(struct heap_process *p);
 DEFINE_CLEANUP(struct heap_process *, heap_process_free)
 
-/* Looks through its executable mappings for allocators that are not known yet. Returns how many are new; -EAGAIN where an
- * answer is awaited; -ESRCH. */
+/* Looks through its executable mappings for allocators that are not known yet. Returns how many are new; -EAGAIN where
+ * an answer is awaited; -ESRCH. */
 int heap_process_scan(struct heap_process *p, struct heap_sites *sites);
 
 /* Probes in, for every allocator that has none yet; out. Negative errno where none could be attached. */
@@ -56,7 +56,7 @@ void heap_process_detach(struct heap_process *p);
 /* CPU time so far; -ESRCH where it is gone. */
 int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns);
 
-/* The map of counters, which has one value a CPU: makes the process known, each CPU's first sample within an exponential
- * draw of mean interval; adds up what was counted. */
+/* The map of counters, which has one value a CPU: makes the process known, each CPU's first sample within an
+ * exponential draw of mean interval; adds up what was counted. */
 int heap_process_make_known(const struct heap_process *p, int counters_fd, uint64_t interval);
 int heap_process_read(struct heap_process *p, int counters_fd);

@@ -31,7 +31,8 @@ struct heap_sites {
 	struct file *files;
 };
 
-int heap_sites_new(struct symbolizer *symbolizer, void (*ready)(void *userdata), void *userdata, struct heap_sites **ret)
+int heap_sites_new(
+        struct symbolizer *symbolizer, void (*ready)(void *userdata), void *userdata, struct heap_sites **ret)
 {
 	struct heap_sites *h;
 
@@ -61,7 +62,7 @@ struct heap_sites *heap_sites_free(struct heap_sites *h)
 
 	if (!h)
 		return NULL;
-	HASH_ITER(hh, h->files, f, next) {
+	HASH_ITER (hh, h->files, f, next) {
 		HASH_DEL(h->files, f);
 		if (f->is_known)
 			file_free(f);

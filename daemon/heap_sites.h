@@ -1,5 +1,5 @@
-/* Which files hold an allocator, and where its functions are probed: asked of ember-symbolizer once a file, remembered by
- * inode, size and time of change. */
+/* Which files hold an allocator, and where its functions are probed: asked of ember-symbolizer once a file, remembered
+ * by inode, size and time of change. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,7 +14,8 @@ struct symbolizer;
 #define HEAP_SITES_FILES_MAX 4096
 
 /* ready is called from the event loop whenever an answer came in. symbolizer is borrowed. */
-int heap_sites_new(struct symbolizer *symbolizer, void (*ready)(void *userdata), void *userdata, struct heap_sites **ret);
+int heap_sites_new(
+        struct symbolizer *symbolizer, void (*ready)(void *userdata), void *userdata, struct heap_sites **ret);
 struct heap_sites *heap_sites_free(struct heap_sites *h);
 DEFINE_CLEANUP(struct heap_sites *, heap_sites_free)
 

@@ -59,6 +59,7 @@ int resident_new(const struct resident_limits *limits, struct resident **ret)
 
 static void forget(struct resident *r, struct page *p)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): an element that is in has a table */
 	HASH_DEL(r->pages, p);
 	free(p);
 }
@@ -69,7 +70,7 @@ struct resident *resident_free(struct resident *r)
 
 	if (!r)
 		return NULL;
-	HASH_ITER(hh, r->pages, p, next)
+	HASH_ITER (hh, r->pages, p, next)
 		forget(r, p);
 	(void)keeper_free(r->stacks);
 	free(r);
@@ -101,7 +102,8 @@ static int get_page(struct resident *r, const struct page_key *key, struct page 
 }
 
 /* The watched pages among those from first that a fault may have brought in. */
-static int touch_pages(struct resident *r, const struct sample *s, uint64_t first, uint64_t n, uint32_t stack, unsigned shift)
+static int touch_pages(
+        struct resident *r, const struct sample *s, uint64_t first, uint64_t n, uint32_t stack, unsigned shift)
 {
 	const uint64_t per_region = 1u << MEMORY_PAGES_PER_REGION_SHIFT;
 	uint32_t hash = MEMORY_REGION_HASH(first / per_region);
@@ -125,7 +127,8 @@ static int touch_pages(struct resident *r, const struct sample *s, uint64_t firs
 int resident_touch(struct resident *r, const struct sample *s, uint64_t address, unsigned shift, unsigned reach)
 {
 	static const unsigned reach_shift[] = { [MEMORY_REACH_PAGE] = MEMORY_PAGE_SHIFT,
-		[MEMORY_REACH_BLOCK] = MEMORY_BLOCK_SHIFT, [MEMORY_REACH_REGION] = MEMORY_REGION_SHIFT };
+		[MEMORY_REACH_BLOCK] = MEMORY_BLOCK_SHIFT,
+		[MEMORY_REACH_REGION] = MEMORY_REGION_SHIFT };
 	uint64_t first;
 	uint32_t stack;
 	int error;
@@ -138,7 +141,8 @@ int resident_touch(struct resident *r, const struct sample *s, uint64_t address,
 	first = address >> reach_shift[reach] << reach_shift[reach];
 	error = keeper_put(r->stacks, s, &stack);
 	if (error >= 0)
-		error = touch_pages(r, s, first >> MEMORY_PAGE_SHIFT, 1ull << (reach_shift[reach] - MEMORY_PAGE_SHIFT), stack, shift);
+		error = touch_pages(r, s, first >> MEMORY_PAGE_SHIFT, 1ull << (reach_shift[reach] - MEMORY_PAGE_SHIFT),
+		        stack, shift);
 	if (error < 0)
 		r->dropped++;
 	return error;
@@ -174,7 +178,7 @@ int resident_fork(struct resident *r, uint32_t parent, uint32_t child, uint64_t 
 	struct page *p, *next;
 	int error = 0;
 
-	HASH_ITER(hh, r->pages, p, next) {
+	HASH_ITER (hh, r->pages, p, next) {
 		if (p->key.pid != parent)
 			continue;
 		error = copy_page(r, p, child, child_start_ns);
@@ -190,7 +194,7 @@ void resident_coarsen(struct resident *r, unsigned shift)
 {
 	struct page *p, *next;
 
-	HASH_ITER(hh, r->pages, p, next) {
+	HASH_ITER (hh, r->pages, p, next) {
 		uint64_t per_region = 1u << MEMORY_PAGES_PER_REGION_SHIFT;
 		uint32_t hash = MEMORY_REGION_HASH(p->key.number / per_region);
 
@@ -257,7 +261,7 @@ static void count_pages(struct resident *r, int proc_dirfd, uint64_t *bytes)
 	struct page *p, *next;
 
 	HASH_SORT(r->pages, by_process);
-	HASH_ITER(hh, r->pages, p, next) {
+	HASH_ITER (hh, r->pages, p, next) {
 		if (p->key.pid != open.pid || p->key.start_ns != open.start_ns) {
 			(void)close_fd(pagemap);
 			pagemap = open_pagemap(proc_dirfd, &p->key);
@@ -280,7 +284,7 @@ static int drop_unused_stacks(struct resident *r)
 	error = keeper_new(r->limits.stacks, r->limits.stack_bytes, &kept);
 	if (error < 0)
 		return error;
-	HASH_ITER(hh, r->pages, p, next) {
+	HASH_ITER (hh, r->pages, p, next) {
 		error = keeper_copy(kept, r->stacks, p->stack, &p->stack);
 		if (error < 0) { /* out of memory: it would name a stack of the old table */
 			forget(r, p);

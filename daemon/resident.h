@@ -2,12 +2,12 @@
  *
  * Memory is sampled in space, not in time. Of the pages of a process a fixed 1 in 2^shift is watched
  * (MEMORY_PAGE_WATCHED in bpf/abi.h): every fault on a watched page is seen, none on others. So each watched page has a
- * known last toucher, however often it is unmapped and touched again, and nothing need be traced of munmap, madvise, brk,
- * mremap, exec or exit: at the end of a window the kernel's own page tables (/proc/PID/pagemap) say which of them are
- * still there, and each stands for 2^shift pages. The estimate is unbiased over the hash that chooses pages, and nearly
- * exact for large areas, as the same number of pages is watched in each 2 MiB. Watched pages that came in with a
- * neighbour's fault (a file's pages around it, a large folio, a huge page) belong to that fault: the program says how far
- * it may have reached.
+ * known last toucher, however often it is unmapped and touched again, and nothing need be traced of munmap, madvise,
+ * brk, mremap, exec or exit: at the end of a window the kernel's own page tables (/proc/PID/pagemap) say which of them
+ * are still there, and each stands for 2^shift pages. The estimate is unbiased over the hash that chooses pages, and
+ * nearly exact for large areas, as the same number of pages is watched in each 2 MiB. Watched pages that came in with a
+ * neighbour's fault (a file's pages around it, a large folio, a huge page) belong to that fault: the program says how
+ * far it may have reached.
  *
  * Not known: pages of processes from before emberd, and pages populated without a fault (MAP_POPULATE, mlock).
  *
@@ -41,14 +41,14 @@ int resident_fork(struct resident *r, uint32_t parent, uint32_t child, uint64_t 
 /* From now on at least 2^shift: forgets pages that are no longer watched and weighs the others anew. */
 void resident_coarsen(struct resident *r, unsigned shift);
 
-/* Looks which pages are still there and forgets the others. Calls each with a stack (borrowed, values unset) and the bytes that it
- * holds. proc_dirfd: an open /proc. Returns the number of pages that are left, or negative errno. */
+/* Looks which pages are still there and forgets the others. Calls each with a stack (borrowed, values unset) and the
+ * bytes that it holds. proc_dirfd: an open /proc. Returns the number of pages that are left, or negative errno. */
 typedef void (*resident_each_t)(void *userdata, struct sample *s, uint64_t bytes);
 int resident_report(struct resident *r, int proc_dirfd, resident_each_t each, void *userdata);
 
 struct resident_stats {
 	uint32_t pages, stacks;
-	uint64_t bytes;	  /* memory held */
+	uint64_t bytes;   /* memory held */
 	uint64_t dropped; /* faults and copies for which there was no room */
 };
 void resident_stats(const struct resident *r, struct resident_stats *ret);

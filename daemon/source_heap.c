@@ -2,8 +2,8 @@
  * (heap_process.c, heap_budget.c); sampled calls come from bpf/heap.bpf.c and are weighed and kept in heap_objects.c.
  *
  * Where the probes are in all the time, every object's life is seen, and in use is what was allocated and not freed.
- * Where the budget takes them out, allocations are scaled from the stretches that were seen to the whole, and in use says
- * only what outlived its stretch ("survivors"); the ledger tells which, and how far the numbers may be off. */
+ * Where the budget takes them out, allocations are scaled from the stretches that were seen to the whole, and in use
+ * says only what outlived its stretch ("survivors"); the ledger tells which, and how far the numbers may be off. */
 #include <assert.h>
 #include <bpf/bpf.h>
 #include <ctype.h>
@@ -29,12 +29,12 @@
 #define INTERVAL_MIN 64u
 #define BUDGET_ALWAYS 0.03
 #define BUDGET_ON_DEMAND 0.05
-#define SAMPLE_NS 12000.0	/* a stack, and its way through the ring (bench/heap) */
-#define USER_SHARE 0.05		/* of a hit's price: by which the code after a trap is slower (bench/heap) */
-#define SAMPLING_SHARE 0.25	/* of the budget, at most, for samples: the rest is for hits */
+#define SAMPLE_NS 12000.0   /* a stack, and its way through the ring (bench/heap) */
+#define USER_SHARE 0.05     /* of a hit's price: by which the code after a trap is slower (bench/heap) */
+#define SAMPLING_SHARE 0.25 /* of the budget, at most, for samples: the rest is for hits */
 #define HITS_PER_SAMPLE 16.0
 #define STEP_NS (10 * NS_PER_MS) /* how often accounts are looked at */
-#define TICK_FAST_NS 100000u	/* of user time, while probes are in that the budget will take out */
+#define TICK_FAST_NS 100000u     /* of user time, while probes are in that the budget will take out */
 #define TICK_SLOW_NS 2000000u
 #define TARGETS_MAX (HEAP_PROCESSES_MAX / 2)
 #define LINKS_FILES_WANTED 16384
@@ -267,7 +267,7 @@ static int add_process(struct source_instance *i, pid_t pid)
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
-	r = read_meter(h, p);
+	(void)read_meter(h, p);
 	heap_budget_init(&p->budget, h->budget, &h->prices, &p->meter);
 	t->pid = pid;
 	t->process = TAKE_PTR(p);
@@ -360,7 +360,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 	uint64_t now = 0;
 
 	(void)usec;
-	HASH_ITER(hh, h->processes, t, next)
+	HASH_ITER (hh, h->processes, t, next)
 		step(i, t);
 	set_ticks(h);
 	(void)sd_event_now(sd_event_source_get_event(s), CLOCK_MONOTONIC, &now);
@@ -463,7 +463,7 @@ static int heap_flush(struct source_instance *i)
 	struct heap *h = i->implementation;
 	struct target *t, *next;
 
-	HASH_ITER(hh, h->processes, t, next) {
+	HASH_ITER (hh, h->processes, t, next) {
 		if (read_meter(h, t->process) >= 0)
 			(void)heap_budget_step(&t->process->budget, &t->process->meter);
 		close_window(i, t->process);
@@ -508,7 +508,7 @@ static void heap_close(struct source_instance *i)
 	if (!h)
 		return;
 	(void)sd_event_source_disable_unref(h->timer);
-	HASH_ITER(hh, h->processes, t, next) {
+	HASH_ITER (hh, h->processes, t, next) {
 		HASH_DEL(h->processes, t);
 		(void)heap_process_free(t->process);
 		free(t);
@@ -549,13 +549,19 @@ static int heap_load(struct source_instance *i, struct heap *h)
 		.back = h->skel->progs.heap_return,
 		.free = h->skel->progs.heap_free,
 		.usdt = h->skel->progs.heap_usdt,
-		.call_type = session ? UPROBE_ATTACH_SESSION : multi ? UPROBE_ATTACH_MULTI : 0,
+		.call_type = session ? UPROBE_ATTACH_SESSION
+		             : multi ? UPROBE_ATTACH_MULTI
+		                     : 0,
 		.other_type = multi || session ? UPROBE_ATTACH_MULTI : 0,
 	};
-	(void)bpf_program__set_expected_attach_type(h->skel->progs.heap_call, (enum bpf_attach_type)h->programs.call_type);
-	(void)bpf_program__set_expected_attach_type(h->skel->progs.heap_return, (enum bpf_attach_type)h->programs.other_type);
-	(void)bpf_program__set_expected_attach_type(h->skel->progs.heap_free, (enum bpf_attach_type)h->programs.other_type);
-	(void)bpf_program__set_expected_attach_type(h->skel->progs.heap_usdt, (enum bpf_attach_type)h->programs.other_type);
+	(void)bpf_program__set_expected_attach_type(
+	        h->skel->progs.heap_call, (enum bpf_attach_type)h->programs.call_type);
+	(void)bpf_program__set_expected_attach_type(
+	        h->skel->progs.heap_return, (enum bpf_attach_type)h->programs.other_type);
+	(void)bpf_program__set_expected_attach_type(
+	        h->skel->progs.heap_free, (enum bpf_attach_type)h->programs.other_type);
+	(void)bpf_program__set_expected_attach_type(
+	        h->skel->progs.heap_usdt, (enum bpf_attach_type)h->programs.other_type);
 	return source_load(i, h->skel->skeleton, &h->skel->rodata->constants);
 }
 
@@ -642,10 +648,8 @@ static int heap_attach(struct source_instance *i)
 
 const struct source heap_source = {
 	.name = "heap",
-	.types = { { "alloc_objects", "count" },
-		{ "alloc_space", "bytes" },
-		{ "inuse_objects", "count" },
-		{ "inuse_space", "bytes" } },
+	.types = { { "alloc_objects", "count" }, { "alloc_space", "bytes" }, { "inuse_objects", "count" },
+	        { "inuse_space", "bytes" } },
 	.period_type = { "space", "bytes" },
 	.needs = FEATURE_UPROBE,
 	.open = heap_open,

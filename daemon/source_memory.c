@@ -12,7 +12,6 @@
 #include "daemon/sources.h"
 #include "bpf/memory.skel.h"
 
-
 #define RING_BYTES (128u << 10)
 
 /* A sample costs about 10 us: at 100 a second 0.1 % of a core. */
@@ -36,12 +35,13 @@ static unsigned huge_page_policy(void)
 	_cleanup_free_ char *text = NULL;
 
 	if (file_read_all(AT_FDCWD, "/sys/kernel/mm/transparent_hugepage/enabled", 256, &text, NULL) < 0 ||
-		strstr(text, "[never]"))
+	        strstr(text, "[never]"))
 		return 0;
 	return strstr(text, "[madvise]") ? 1 : 2;
 }
 
-/* Private memory in pieces between a page and a huge page, by any of their sizes ("inherit" goes by the policy above). */
+/* Private memory in pieces between a page and a huge page, by any of their sizes ("inherit" goes by the policy above).
+ */
 static bool has_large_folios(void)
 {
 	_cleanup_closedir_ DIR *d = opendir("/sys/kernel/mm/transparent_hugepage");
@@ -53,7 +53,7 @@ static bool has_large_folios(void)
 
 		(void)snprintf(path, sizeof(path), "%s/enabled", e->d_name);
 		if (strncmp(e->d_name, "hugepages-", 10) == 0 && strcmp(e->d_name, "hugepages-2048kB") != 0 &&
-			file_read_all(dirfd(d), path, 256, &text, NULL) >= 0 && !strstr(text, "[never]"))
+		        file_read_all(dirfd(d), path, 256, &text, NULL) >= 0 && !strstr(text, "[never]"))
 			return true;
 	}
 	return false;
@@ -146,8 +146,8 @@ static int memory_attach(struct source_instance *i)
 	return m->skel->links.memory_fork ? 0 : -errno;
 }
 
-/* How many faults one stands for that is seen: all of those that may have become huge pages are, of those on files one in
- * so many blocks, of others one in so many pages. */
+/* How many faults one stands for that is seen: all of those that may have become huge pages are, of those on files one
+ * in so many blocks, of others one in so many pages. */
 static int64_t faults_of(unsigned shift, unsigned reach)
 {
 	const unsigned pages_per_page_shift = MEMORY_BLOCK_SHIFT - MEMORY_PAGE_SHIFT;
@@ -157,7 +157,8 @@ static int64_t faults_of(unsigned shift, unsigned reach)
 	return (int64_t)1 << (reach == MEMORY_REACH_BLOCK ? shift - MIN(shift, pages_per_page_shift) : shift);
 }
 
-/* A fault: one of a fraction, so it stands for as many as are not watched. What it holds is told at the window's end. */
+/* A fault: one of a fraction, so it stands for as many as are not watched. What it holds is told at the window's end.
+ */
 static bool memory_values(struct source_instance *i, const struct sample_record *r, struct sample *s)
 {
 	struct memory *m = i->implementation;
@@ -169,7 +170,7 @@ static bool memory_values(struct source_instance *i, const struct sample_record 
 	s->values[1] = 0;
 	m->samples++;
 	if (resident_touch(m->resident, s, MEMORY_VALUE_ADDRESS(r->value), shift, reach) == -ENOSPC)
-		m->samples += 10 * SAMPLES_PER_SECOND_MAX; /* too much is watched: the next tick sees to it */
+		m->samples += 10ull * SAMPLES_PER_SECOND_MAX; /* too much is watched: the next tick sees to it */
 	return true;
 }
 
@@ -228,7 +229,7 @@ static void memory_tick(struct source_instance *i)
 		set_shift(i, shift + 1);
 		m->samples_per_second /= 2; /* as it will be from now on */
 	} else if (m->calm_seconds >= CALM_SECONDS && shift > MEMORY_SHIFT_MIN &&
-		   stats.pages < RESIDENT_LIMITS_DEFAULT.pages / 4) {
+	           stats.pages < RESIDENT_LIMITS_DEFAULT.pages / 4) {
 		m->calm_seconds = 0;
 		m->skel->data->page_shift = shift - 1; /* what is held keeps its weight */
 		i->period = 1ull << (MEMORY_PAGE_SHIFT + shift - 1);
@@ -242,7 +243,8 @@ static unsigned memory_notes(struct source_instance *i, struct source_note *ret)
 
 	resident_stats(m->resident, &stats);
 	ret[0] = (struct source_note){ "memory.faults_dropped_max", stats.dropped };
-	ret[1] = (struct source_note){ "memory.page_stands_for_bytes_max", 1ull << (MEMORY_PAGE_SHIFT + m->skel->data->page_shift) };
+	ret[1] = (struct source_note){ "memory.page_stands_for_bytes_max",
+		1ull << (MEMORY_PAGE_SHIFT + m->skel->data->page_shift) };
 	return 2;
 }
 

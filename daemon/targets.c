@@ -258,7 +258,7 @@ static bool cgroup_matches(const struct target_rules *rules, pid_t pid)
 
 	(void)snprintf(name, sizeof(name), "/proc/%d/cgroup", (int)pid);
 	if (rules->n_cgroups == 0 || cgroup_mount(mount, sizeof(mount)) < 0 ||
-		file_read_all(AT_FDCWD, name, 64 << 10, &text, NULL) < 0)
+	        file_read_all(AT_FDCWD, name, 64 << 10, &text, NULL) < 0)
 		return false;
 	path = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
 	if (!path)

@@ -8,5 +8,6 @@
 int targets_to_rules(const struct target_rules *rules, struct select_rules *ret);
 /* Puts the processes of both lists, with their descendants of now, into the map of selected PIDs. */
 int targets_fill_pids(const struct targets *targets, int map_fd);
-/* Whether a process is selected, asked in user space: by the same rules as the programs, PIDs from their map (pids_fd). */
+/* Whether a process is selected, asked in user space: by the same rules as the programs, PIDs from their map (pids_fd).
+ */
 bool targets_match(const struct targets *targets, int pids_fd, pid_t pid);

@@ -24,7 +24,7 @@ struct link_create {
 #define MULTI_RETURN 1u
 
 static int attach_multi(const struct bpf_program *prog, int attach_type, int is_return, const char *path, pid_t pid,
-	const struct uprobe_site *sites, size_t n)
+        const struct uprobe_site *sites, size_t n)
 {
 	_cleanup_free_ uint64_t *table = calloc(n * 3, sizeof(*table));
 	struct link_create attr = {
@@ -53,11 +53,11 @@ static int attach_multi(const struct bpf_program *prog, int attach_type, int is_
 }
 
 static int attach_each(const struct bpf_program *prog, int is_return, const char *path, pid_t pid,
-	const struct uprobe_site *sites, size_t n, struct uprobe *u)
+        const struct uprobe_site *sites, size_t n, struct uprobe *u)
 {
 	for (size_t i = 0; i < n; i++) {
 		LIBBPF_OPTS(bpf_uprobe_opts, opts, .retprobe = is_return, .bpf_cookie = sites[i].cookie,
-			.ref_ctr_offset = sites[i].counter_offset);
+		        .ref_ctr_offset = sites[i].counter_offset);
 		struct bpf_link *link = bpf_program__attach_uprobe_opts(prog, pid, path, sites[i].offset, &opts);
 
 		if (!link)
@@ -68,7 +68,7 @@ static int attach_each(const struct bpf_program *prog, int is_return, const char
 }
 
 int uprobe_attach(const struct bpf_program *prog, int attach_type, int is_return, int fd, pid_t pid,
-	const struct uprobe_site *sites, size_t n, struct uprobe **ret)
+        const struct uprobe_site *sites, size_t n, struct uprobe **ret)
 {
 	_cleanup_(uprobe_detachp) struct uprobe *u = NULL;
 	char path[64];

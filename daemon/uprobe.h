@@ -15,7 +15,7 @@ struct bpf_program;
 #define UPROBE_ATTACH_SESSION 57
 
 struct uprobe_site {
-	uint64_t offset;	 /* in the file */
+	uint64_t offset;         /* in the file */
 	uint64_t counter_offset; /* USDT semaphore, 0 for none */
 	uint64_t cookie;
 };
@@ -26,6 +26,6 @@ struct uprobe;
  * UPROBE_ATTACH_SESSION, or 0 for perf events. is_return: at the return of the function (not with a session). fd: the
  * file, borrowed. */
 int uprobe_attach(const struct bpf_program *prog, int attach_type, int is_return, int fd, pid_t pid,
-	const struct uprobe_site *sites, size_t n, struct uprobe **ret);
+        const struct uprobe_site *sites, size_t n, struct uprobe **ret);
 struct uprobe *uprobe_detach(struct uprobe *u); /* NULL in, NULL out; waits for the kernel (tens of ms) */
 DEFINE_CLEANUP(struct uprobe *, uprobe_detach)

@@ -42,33 +42,17 @@ struct opcode {
 };
 
 static const struct opcode opcodes[] = {
-	{ 0x84, 0, WRITES_NOTHING }, /* test */
-	{ 0x85, 0, WRITES_NOTHING },
-	{ 0x38, 0, WRITES_NOTHING }, /* cmp */
-	{ 0x39, 0, WRITES_NOTHING },
-	{ 0x3a, 0, WRITES_NOTHING },
-	{ 0x3b, 0, WRITES_NOTHING },
-	{ 0x80, 1, ARITHMETIC_GROUP },
-	{ 0x81, 4, ARITHMETIC_GROUP },
-	{ 0x83, 1, ARITHMETIC_GROUP },
-	{ 0xf6, 1, TEST_GROUP },
-	{ 0xf7, 4, TEST_GROUP },
-	{ 0x89, 0, WRITES_RM }, /* mov */
-	{ 0x8b, 0, WRITES_REG },
-	{ 0x8d, 0, WRITES_REG }, /* lea */
-	{ 0x01, 0, WRITES_RM }, /* add, or, and, sub, xor */
-	{ 0x03, 0, WRITES_REG },
-	{ 0x09, 0, WRITES_RM },
-	{ 0x0b, 0, WRITES_REG },
-	{ 0x21, 0, WRITES_RM },
-	{ 0x23, 0, WRITES_REG },
-	{ 0x29, 0, WRITES_RM },
-	{ 0x2b, 0, WRITES_REG },
-	{ 0x31, 0, WRITES_RM },
-	{ 0x33, 0, WRITES_REG },
-	{ 0xc1, 1, WRITES_RM }, /* shifts */
-	{ 0xd1, 0, WRITES_RM },
-	{ 0x63, 0, WRITES_REG }, /* movsxd */
+	{ 0x84, 0, WRITES_NOTHING },                              /* test */
+	{ 0x85, 0, WRITES_NOTHING }, { 0x38, 0, WRITES_NOTHING }, /* cmp */
+	{ 0x39, 0, WRITES_NOTHING }, { 0x3a, 0, WRITES_NOTHING }, { 0x3b, 0, WRITES_NOTHING },
+	{ 0x80, 1, ARITHMETIC_GROUP }, { 0x81, 4, ARITHMETIC_GROUP }, { 0x83, 1, ARITHMETIC_GROUP },
+	{ 0xf6, 1, TEST_GROUP }, { 0xf7, 4, TEST_GROUP }, { 0x89, 0, WRITES_RM }, /* mov */
+	{ 0x8b, 0, WRITES_REG }, { 0x8d, 0, WRITES_REG },                         /* lea */
+	{ 0x01, 0, WRITES_RM },                                                   /* add, or, and, sub, xor */
+	{ 0x03, 0, WRITES_REG }, { 0x09, 0, WRITES_RM }, { 0x0b, 0, WRITES_REG }, { 0x21, 0, WRITES_RM },
+	{ 0x23, 0, WRITES_REG }, { 0x29, 0, WRITES_RM }, { 0x2b, 0, WRITES_REG }, { 0x31, 0, WRITES_RM },
+	{ 0x33, 0, WRITES_REG }, { 0xc1, 1, WRITES_RM }, /* shifts */
+	{ 0xd1, 0, WRITES_RM }, { 0x63, 0, WRITES_REG }, /* movsxd */
 };
 
 static bool leaves_arguments(const struct opcode *o, uint8_t modrm, unsigned rex, unsigned n_arguments)
@@ -126,9 +110,9 @@ static bool is_emulated(const uint8_t *code, size_t n)
 		return true;
 	return (code[0] & 0xf8) == 0x50 || /* push */
 	       code[0] == 0x90 || code[0] == 0xe8 || code[0] == 0xe9 || code[0] == 0xeb ||
-	       (code[0] & 0xf0) == 0x70 ||			    /* jcc short */
-	       (code[0] == 0x0f && (code[1] & 0xf0) == 0x80) ||	    /* jcc near */
-	       (code[0] == 0x0f && code[1] == 0x1f);		    /* nop with operands */
+	       (code[0] & 0xf0) == 0x70 ||                      /* jcc short */
+	       (code[0] == 0x0f && (code[1] & 0xf0) == 0x80) || /* jcc near */
+	       (code[0] == 0x0f && code[1] == 0x1f);            /* nop with operands */
 }
 
 static int32_t read_i32(const uint8_t *code)

@@ -1,6 +1,6 @@
 /* Just enough of x86-64 to move a probe from a function's first instruction to the first one that the kernel emulates
- * (arch/x86/kernel/uprobes.c: push of a register, near calls and jumps, no-operations); any other is single-stepped, at ten
- * times the price. Pure; no I/O. */
+ * (arch/x86/kernel/uprobes.c: push of a register, near calls and jumps, no-operations); any other is single-stepped, at
+ * ten times the price. Pure; no I/O. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,6 +13,6 @@ struct instruction_slide {
 };
 
 /* code: the function's first bytes. An instruction is passed over only where it leaves the registers of the first
- * n_arguments (of rdi, rsi, rdx), the stack pointer and the flow of control alone, so what a probe reads there is what the
- * function was given. */
+ * n_arguments (of rdi, rsi, rdx), the stack pointer and the flow of control alone, so what a probe reads there is what
+ * the function was given. */
 struct instruction_slide instruction_slide(const uint8_t *code, size_t n, unsigned n_arguments);

@@ -35,8 +35,10 @@ static const struct prefix {
 	uint16_t allocator;
 } prefixes[] = {
 	{ "_rjem_", ALLOCATOR_JEMALLOC }, /* Rust's jemalloc crates */
-	{ "je_", ALLOCATOR_JEMALLOC },	  { "mi_", ALLOCATOR_MIMALLOC },
-	{ "tc_", ALLOCATOR_TCMALLOC },	  { "", 0 },
+	{ "je_", ALLOCATOR_JEMALLOC },
+	{ "mi_", ALLOCATOR_MIMALLOC },
+	{ "tc_", ALLOCATOR_TCMALLOC },
+	{ "", 0 },
 };
 
 /* Besides the C functions, where an allocator has its own operators new and delete (they do not call malloc). */
@@ -59,10 +61,8 @@ static const struct {
 	uint16_t allocator;
 	uint16_t flags;
 } marks[] = {
-	{ "mallocx", ALLOCATOR_JEMALLOC, 0 },
-	{ "MallocExtension_ReleaseFreeMemory", ALLOCATOR_TCMALLOC, 0 },
-	{ "tc_malloc", ALLOCATOR_TCMALLOC, 0 },
-	{ "mi_malloc", ALLOCATOR_MIMALLOC, 0 },
+	{ "mallocx", ALLOCATOR_JEMALLOC, 0 }, { "MallocExtension_ReleaseFreeMemory", ALLOCATOR_TCMALLOC, 0 },
+	{ "tc_malloc", ALLOCATOR_TCMALLOC, 0 }, { "mi_malloc", ALLOCATOR_MIMALLOC, 0 },
 	{ "gnu_get_libc_version", ALLOCATOR_LIBC, SITE_NULL_IS_MALLOC },
 	{ "_int_malloc", ALLOCATOR_LIBC, SITE_NULL_IS_MALLOC }, /* glibc, linked statically */
 };
@@ -72,7 +72,7 @@ struct sites {
 	struct site list[SITES_MAX];
 	uint32_t n;
 	uint16_t allocator, flags; /* of the plain names */
-	size_t mark;		   /* its row in marks */
+	size_t mark;               /* its row in marks */
 };
 
 static bool add_site(struct sites *s, const struct site *site)
@@ -120,8 +120,8 @@ static void add_function(struct sites *s, const char *name, uint64_t vaddr, uint
 	site.probe = site.entry + slide.offset;
 	for (size_t i = 0; i < ARRAY_SIZE(site.after); i++)
 		site.after[i] = (uint16_t)((site.entry + (uint64_t)(int64_t)slide.after[i]) & 0xfff);
-	site.flags = (uint16_t)(SITE_AT_ENTRY | (slide.is_emulated ? SITE_EMULATED : 0) |
-				(allocator == 0 ? s->flags : 0));
+	site.flags =
+	        (uint16_t)(SITE_AT_ENTRY | (slide.is_emulated ? SITE_EMULATED : 0) | (allocator == 0 ? s->flags : 0));
 	(void)snprintf(site.name, sizeof(site.name), "%s", name);
 	(void)add_site(s, &site);
 }
@@ -176,7 +176,7 @@ static void walk_symbols(struct sites *s, const Elf64_Sym *symbols, size_t n, co
 			unsigned type = ELF64_ST_TYPE(symbols[i].st_info);
 
 			if (symbols[i].st_name >= string_bytes || symbols[i].st_shndx == SHN_UNDEF ||
-				(type != STT_FUNC && type != STT_GNU_IFUNC))
+			        (type != STT_FUNC && type != STT_GNU_IFUNC))
 				continue;
 			/* strings ends in a NUL of its own (elf_file_read) */
 			if (pass == 0)
@@ -202,7 +202,7 @@ static int read_symbols(struct sites *s, const char *symtab, const char *strtab)
 	if (r < 0)
 		return r;
 	walk_symbols(s, (const Elf64_Sym *)(const void *)symbol_bytes, symbols->size / sizeof(Elf64_Sym),
-		(const char *)string_bytes, strings->size);
+	        (const char *)string_bytes, strings->size);
 	return 0;
 }
 
@@ -215,9 +215,22 @@ static int operand_register(const char *operand, size_t n)
 		const char *name;
 		int number;
 	} registers[] = {
-		{ "rax", 0 },  { "rdx", 1 },  { "rcx", 2 },   { "rbx", 3 },   { "rsi", 4 },   { "rdi", 5 },   { "rbp", 6 },
-		{ "rsp", 7 },  { "r8", 8 },   { "r9", 9 },    { "r10", 10 },  { "r11", 11 },  { "r12", 12 },  { "r13", 13 },
-		{ "r14", 14 }, { "r15", 15 },
+		{ "rax", 0 },
+		{ "rdx", 1 },
+		{ "rcx", 2 },
+		{ "rbx", 3 },
+		{ "rsi", 4 },
+		{ "rdi", 5 },
+		{ "rbp", 6 },
+		{ "rsp", 7 },
+		{ "r8", 8 },
+		{ "r9", 9 },
+		{ "r10", 10 },
+		{ "r11", 11 },
+		{ "r12", 12 },
+		{ "r13", 13 },
+		{ "r14", 14 },
+		{ "r15", 15 },
 	};
 	const char *at = memchr(operand, '@', n);
 
@@ -272,7 +285,7 @@ static void add_usdt(struct sites *s, const uint8_t *descriptor, size_t size, ui
 	else
 		return;
 	if (!parse_operands(operands, site.function == SITE_USDT_ALLOC ? 3 : 1, site.operands) ||
-		elf_file_offset_of(s->elf, pc, &site.entry, &room) < 0)
+	        elf_file_offset_of(s->elf, pc, &site.entry, &room) < 0)
 		return;
 	site.probe = site.entry;
 	if (semaphore && elf_file_offset_of(s->elf, semaphore, &site.counter_offset, &room) < 0)

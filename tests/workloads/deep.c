@@ -1,5 +1,5 @@
-/* Recursion DEPTH deep (400 by default) with a spin at the bottom, without frame pointers: each complete stack has DEPTH
- * frames "descend" between spin_bottom and main. deep SECONDS [DEPTH] */
+/* Recursion DEPTH deep (400 by default) with a spin at the bottom, without frame pointers: each complete stack has
+ * DEPTH frames "descend" between spin_bottom and main. deep SECONDS [DEPTH] */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

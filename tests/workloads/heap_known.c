@@ -148,7 +148,7 @@ int main(int argc, char **argv)
 		(void)pthread_join(threads[i], NULL);
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 		printf("%s %llu %llu %llu\n", places[i].name, (unsigned long long)places[i].objects,
-			(unsigned long long)places[i].bytes, (unsigned long long)places[i].in_use);
+		        (unsigned long long)places[i].bytes, (unsigned long long)places[i].in_use);
 	fflush(stdout);
 	if (argc > 4)
 		sleep((unsigned)strtoul(argv[4], NULL, 10));

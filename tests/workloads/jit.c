@@ -1,8 +1,8 @@
-/* Code without a file: a loop copied into anonymous executable memory, as a JIT has it, and the map that a JIT writes for
- * perf.
+/* Code without a file: a loop copied into anonymous executable memory, as a JIT has it, and the map that a JIT writes
+ * for perf.
  *
- * jit MODE SECONDS. MODE is what stands at /tmp/perf-PID.map: "map" (a true one), "fifo", "link" (to a file that names the
- * code "stolen"), "garbage", "none". The map is removed at the end. Prints "ready" when the loop begins. */
+ * jit MODE SECONDS. MODE is what stands at /tmp/perf-PID.map: "map" (a true one), "fifo", "link" (to a file that names
+ * the code "stolen"), "garbage", "none". The map is removed at the end. Prints "ready" when the loop begins. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* Memory whose toucher is known: memory_known SECONDS. hold_mapped() keeps 96 MiB of private memory, hold_malloced() 32 MiB in
- * small blocks, churn_cache() keeps a cache of 64 MiB turning over, drop_later() touches 48 MiB and gives it back after a
- * second, and grow_table() leaks 1 MiB a second (a tenth each 100 ms). */
+/* Memory whose toucher is known: memory_known SECONDS. hold_mapped() keeps 96 MiB of private memory, hold_malloced() 32
+ * MiB in small blocks, churn_cache() keeps a cache of 64 MiB turning over, drop_later() touches 48 MiB and gives it
+ * back after a second, and grow_table() leaks 1 MiB a second (a tenth each 100 ms). */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

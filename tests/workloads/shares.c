@@ -1,8 +1,8 @@
-/* CPU shares known by construction: every spin_* runs the same loop body of dependent multiplications, so its share of the
- * time is its share of the rounds. Built without frame pointers, so the unwinder is put to work too.
+/* CPU shares known by construction: every spin_* runs the same loop body of dependent multiplications, so its share of
+ * the time is its share of the rounds. Built without frame pointers, so the unwinder is put to work too.
  *
- * shares ROUNDS [THREADS] [PROCESSES]: spin_a 50 %, spin_b 30 %, spin_c 15 %, spin_d 5 %, in each thread of each process.
- * Prints "rounds done" at the end. */
+ * shares ROUNDS [THREADS] [PROCESSES]: spin_a 50 %, spin_b 30 %, spin_c 15 %, spin_d 5 %, in each thread of each
+ * process. Prints "rounds done" at the end. */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* Processes that live a given time: spawns RATE a second for SECONDS, each an exec of this file that spins for SPIN_MS of
- * CPU time in brief_life(). shortlived SECONDS RATE SPIN_MS; prints how many were started. */
+/* Processes that live a given time: spawns RATE a second for SECONDS, each an exec of this file that spins for SPIN_MS
+ * of CPU time in brief_life(). shortlived SECONDS RATE SPIN_MS; prints how many were started. */
 #include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
