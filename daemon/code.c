@@ -25,8 +25,8 @@
 /* Rows are brought in ahead of page misses while the pool has room: of a sampled file more readily. */
 #define FILL_SAMPLED_PERCENT 75
 #define FILL_EXPECTED_PERCENT 40
-#define FILL_EVERY_US 10000
-#define FILL_PAGES 32
+#define FILL_EVERY_US 2000
+#define FILL_PAGES 64
 #define ROW_BLOCKS_MIN 4096
 #define ASK_AGAIN_MAX 64 /* coarse seconds */
 

@@ -78,7 +78,8 @@ def programs(d):
     yield "C++ at -O2", "cxx-program", [binary]
     yield "perl", "perl", ["perl", "-e", PERL]
     yield "python3", "python", [sys.executable, "-c", PYTHON]
-    yield "cc1plus", "cc1plus", ["g++", "-O2", "-c", "-o", os.devnull, source]
+    compile_it = f"g++ -O2 -c -o /dev/null {source}"
+    yield "cc1plus", "cc1plus", ["sh", "-c", f"{compile_it}; {compile_it}; {compile_it}"]
     yield "tar", "tar", ["sh", "-c", "for i in 1 2 3 4 5 6; do tar cf - /usr/include /usr/share | head -c 300000000 >/dev/null; done"]
     if shutil.which("go"):
         binary = os.path.join(d, "go-program")
