@@ -14,6 +14,7 @@
 #define FILE_MODE 0640
 #define DIRECTORY_MODE 0750
 #define SERIAL_MAX 100000u
+#define TEMPORARY_TRIES 100
 
 int write_encode(const struct profile *p, const struct trailer *t, int level, uint64_t raw_max, struct buffer *out,
         uint64_t *ret_raw_bytes)
@@ -69,13 +70,16 @@ static int make_path(struct store *s, const char *type, const char *date)
 	return open_directory(type_fd, date);
 }
 
-static int create_temporary(struct write_file *w)
+/* 1: the keeper has taken it for one that a kill left, in the instant before it was locked. */
+static int create_one_temporary(struct write_file *w)
 {
 	uint64_t nonce;
+	struct stat st;
 
 	if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
 		return -errno;
 	(void)snprintf(w->temporary, sizeof(w->temporary), STORE_TEMPORARY_PREFIX "%016llx", (unsigned long long)nonce);
+	w->fd = close_fd(w->fd);
 	w->fd = openat(w->dir_fd, w->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
 	if (w->fd < 0) {
 		int r = -errno;
@@ -83,7 +87,20 @@ static int create_temporary(struct write_file *w)
 		w->temporary[0] = 0;
 		return r;
 	}
-	return flock(w->fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+	if (flock(w->fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? 1 : -errno;
+	if (fstat(w->fd, &st) < 0)
+		return -errno;
+	return st.st_nlink == 0;
+}
+
+static int create_temporary(struct write_file *w)
+{
+	int r = 1;
+
+	for (int i = 0; i < TEMPORARY_TRIES && r == 1; i++)
+		r = create_one_temporary(w);
+	return r == 1 ? -EBUSY : r;
 }
 
 int write_prepare(struct store *s, const char *type, const struct store_name *name, const struct buffer *data,

@@ -284,16 +284,20 @@ static void compare(struct file *f, Dwarf_Frame *frame, uint64_t vaddr, bool is_
 		differ(f, vaddr, "rbp", &r);
 }
 
-static void check_gap(struct file *f, uint64_t vaddr)
+/* Over a hole smaller than this the row before it goes on (symbolizer/rows.c says why). */
+#define HOLE_BYTES 32
+
+static void check_gap(struct file *f, uint64_t vaddr, uint64_t next)
 {
-	struct unwind_rule r;
+	struct unwind_rule r, before;
 	uint64_t offset;
 
 	if (!offset_of(f->elf, vaddr, &offset))
 		return;
 	r = answer_rows_rule(&f->v, offset);
+	before = answer_rows_rule(&f->v, offset - 1);
 	f->n.gaps++;
-	if (r.cfa != CFA_UNKNOWN)
+	if (r.cfa != CFA_UNKNOWN && (next - vaddr >= HOLE_BYTES || memcmp(&r, &before, sizeof(r)) != 0))
 		differ(f, vaddr, "gap", &r);
 }
 
@@ -308,7 +312,7 @@ static void check_fde(struct file *f, uint64_t start, uint64_t next)
 		bool is_signal = false;
 
 		if (dwarf_cfi_addrframe(f->cfi, vaddr, &frame) != 0) {
-			check_gap(f, vaddr);
+			check_gap(f, vaddr, next);
 			return;
 		}
 		if (dwarf_frame_info(frame, &row_start, &row_end, &is_signal) < 0 || row_end <= vaddr) {
