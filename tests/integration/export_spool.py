@@ -226,7 +226,7 @@ def day(directory):
     server.answers = [answer]
     d = Daemon(directory, {"day": {"Url": server.url, "RetryInitial": "10ms", "RetryMax": "40ms", "Timeout": "2s"}})
     kills = 0
-    count = int(os.environ.get("EMBER_DAY_WINDOWS", "1440"))
+    count = int(os.environ.get("EMBER_DAY_WINDOWS", "360"))
     template = [small(i) for i in range(count)]
     for i, data in enumerate(template):
         d.put(data)
@@ -239,7 +239,7 @@ def day(directory):
                 d.kill()
                 d.start()
             kills += 1
-    d.wait(lambda s: s["day"]["waiting"] == 0, "the day is over", 300)
+    d.wait(lambda s: s["day"]["waiting"] == 0, "the day is over", 120 + count)
     s = d.status()["day"]
     d.close()
     server.close()
