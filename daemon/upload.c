@@ -112,6 +112,18 @@ static bool is_recent(const struct upload *u, const char *name)
 	return false;
 }
 
+/* Linked, but killed before that was noted: it is among the newest of the queue. */
+static bool is_waiting(const struct upload *u, const char *name)
+{
+	size_t n = spool_count(u->spool);
+	struct spool_entry e;
+
+	for (size_t i = n > RECENT_MAX ? n - RECENT_MAX : 0; i < n; i++)
+		if (spool_get(u->spool, i, &e) >= 0 && strcmp(e.name, name) == 0)
+			return true;
+	return false;
+}
+
 static void save(struct upload *u)
 {
 	_cleanup_free_ char *text = NULL;
@@ -566,7 +578,7 @@ void upload_put(struct upload *u, int dirfd, const char *path, uint64_t time_ns)
 	unsigned dropped = 0;
 	int r;
 
-	if (name && is_recent(u, name))
+	if (name && (is_recent(u, name) || is_waiting(u, name)))
 		return;
 	r = name ? spool_put(u->spool, dirfd, path, name, &dropped) : -ENOMEM;
 	u->c.dropped += dropped;
