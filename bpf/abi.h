@@ -415,10 +415,10 @@ struct heap_counters {
 	__s64 countdown; /* bytes until the next sample */
 	__u64 hits;      /* of the probes on allocations and frees */
 	__u64 samples;
-	__u64 objects, bytes; /* of all allocations while the gate was open, sampled or not: exact */
-	__u64 user_ns;        /* CPU time in user mode, by the ticks of heap_tick */
+	__u64 bytes;   /* of all allocations while the gate was open, sampled or not: exact */
+	__u64 user_ns; /* CPU time in user mode, by the ticks of heap_tick */
 };
-_Static_assert(sizeof(struct heap_counters) == 48, "heap_counters");
+_Static_assert(sizeof(struct heap_counters) == 40, "heap_counters");
 
 struct heap_key {
 	__u64 address;

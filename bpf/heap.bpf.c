@@ -188,7 +188,6 @@ static __always_inline __u64 is_next(struct heap_counters *p, __u32 pid, __u64 b
 		return 0;
 	if (!bytes)
 		bytes = 1;
-	p->objects++;
 	p->bytes += bytes;
 	p->countdown -= bytes;
 	if (p->countdown > 0)
