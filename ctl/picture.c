@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/pattern.h"
 #include "profile/file.h"
 
 const struct argp_option picture_argp_options[] = {
@@ -19,17 +20,13 @@ const struct argp_option picture_argp_options[] = {
 
 static error_t set_hide(struct picture_options *o, const char *text, struct argp_state *state)
 {
-	char error[128];
-	int r;
+	char why[PATTERN_WHY_MAX];
 
 	if (o->flamegraph.hide)
 		regfree(&o->hide);
 	o->flamegraph.hide = NULL;
-	r = regcomp(&o->hide, text, REG_EXTENDED | REG_NOSUB);
-	if (r != 0) {
-		(void)regerror(r, &o->hide, error, sizeof(error));
-		return command_option_error(state, "--hide takes a regular expression; in '%s': %s", text, error);
-	}
+	if (pattern_compile(text, false, &o->hide, why) < 0)
+		return command_option_error(state, "--hide takes a regular expression; in '%.200s': %s", text, why);
 	o->flamegraph.hide = &o->hide;
 	return 0;
 }

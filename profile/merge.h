@@ -1,5 +1,5 @@
 /* One profile put into another, in whole or in part: totals are exact, equal samples become one. Everything that makes
- * a profile from a profile is this with other options (profile/filter.h). Files are merged faster without a profile of
+ * a profile from a profile is this with other options. Files are merged faster without a profile of
  * their own: pprof_read_into(). */
 #pragma once
 #include <stdbool.h>

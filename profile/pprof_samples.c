@@ -154,19 +154,20 @@ static int label_set(struct reader *r, const struct sample_fields *s, uint32_t *
 
 /* ---- samples ---- */
 
-static int take_location(struct reader *r, struct sample_fields *s, uint64_t id)
+/* Most of a file's bytes are these ids. */
+static inline int take_location(struct reader *r, struct sample_fields *s, uint64_t id)
 {
 	uint32_t index = id_map_get(r, &r->locations, id);
 
-	if (index == PROFILE_NONE)
+	if (__builtin_expect(index == PROFILE_NONE, 0))
 		return reader_fail(r, -EBADMSG, "location %llu does not exist", (unsigned long long)id);
-	if (s->n_locations == PROFILE_STACK_DEPTH_MAX)
+	if (__builtin_expect(s->n_locations == PROFILE_STACK_DEPTH_MAX, 0))
 		return reader_fail(r, -E2BIG, "deeper than %u locations", PROFILE_STACK_DEPTH_MAX);
 	s->locations[s->n_locations++] = index;
 	return 0;
 }
 
-static int take_value(struct reader *r, struct sample_fields *s, uint64_t value)
+static inline int take_value(struct reader *r, struct sample_fields *s, uint64_t value)
 {
 	if (s->n_values == r->header.n_sample_types)
 		return reader_fail(r, -EBADMSG, "more than %u values", r->header.n_sample_types);
@@ -174,9 +175,9 @@ static int take_value(struct reader *r, struct sample_fields *s, uint64_t value)
 	return 0;
 }
 
-/* Repeated numbers, packed or not. */
-static int take_numbers(struct reader *r, struct sample_fields *s, const struct field *f,
-        int (*take)(struct reader *r, struct sample_fields *s, uint64_t n))
+/* Repeated numbers, packed or not. Inline: take is compiled into it. */
+__attribute__((always_inline)) static inline int take_numbers(struct reader *r, struct sample_fields *s,
+        const struct field *f, int (*take)(struct reader *r, struct sample_fields *s, uint64_t n))
 {
 	struct cursor c = f->bytes;
 	uint64_t number;

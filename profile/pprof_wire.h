@@ -98,25 +98,34 @@ static inline bool cursor_varint(struct cursor *c, uint64_t *ret)
 
 int cursor_field_long(struct cursor *c, struct field *ret);
 
-/* 1: a field; 0: the end; -EBADMSG. Most fields have one byte of tag and a number or length of one byte. */
+/* 1: a field; 0: the end; -EBADMSG. Most fields have one byte of tag and a number or length of one or two. */
 static inline int cursor_field(struct cursor *c, struct field *ret)
 {
 	const uint8_t *at = c->at;
+	size_t head = 2, number;
 
-	if (c->end - at >= 2 && at[0] >= 8 && at[0] < 0x80 && at[1] < 0x80) {
-		ret->start = at;
-		ret->number = at[0] >> 3;
-		ret->wire = at[0] & 7;
-		if (ret->wire == WIRE_VARINT) {
-			ret->value = at[1];
-			c->at = at + 2;
-			return 1;
-		}
-		if (ret->wire == WIRE_BYTES && at[1] <= c->end - at - 2) {
-			ret->bytes = (struct cursor){ at + 2, at + 2 + at[1] };
-			c->at = ret->bytes.end;
-			return 1;
-		}
+	if (c->end - at < 3 || at[0] < 8 || at[0] >= 0x80)
+		return cursor_field_long(c, ret);
+	number = at[1];
+	if (number >= 0x80) {
+		if (at[2] >= 0x80)
+			return cursor_field_long(c, ret);
+		number = (number & 0x7f) | (size_t)at[2] << 7;
+		head = 3;
+	}
+	ret->start = at;
+	ret->number = at[0] >> 3;
+	ret->wire = at[0] & 7;
+	at += head;
+	if (ret->wire == WIRE_VARINT) {
+		ret->value = number;
+		c->at = at;
+		return 1;
+	}
+	if (ret->wire == WIRE_BYTES && number <= (size_t)(c->end - at)) {
+		ret->bytes = (struct cursor){ at, at + number };
+		c->at = ret->bytes.end;
+		return 1;
 	}
 	return cursor_field_long(c, ret);
 }

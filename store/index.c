@@ -27,8 +27,8 @@ static const char *const texts[STATEMENTS] = {
 	[GET_META] = "SELECT value FROM meta WHERE name = ?1",
 	[SET_META] = "INSERT OR REPLACE INTO meta(name, value) VALUES(?1, ?2)",
 	[PUT_FILE] =
-	        "INSERT OR REPLACE INTO file(path, type, host, level, sealed, start_ns, end_ns, added_ns, bytes,"
-	        " raw_bytes, samples, totals, labels) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+	        ("INSERT OR REPLACE INTO file(path, type, host, level, sealed, start_ns, end_ns, added_ns, bytes,"
+	         " raw_bytes, samples, totals, labels) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"),
 	[REMOVE_FILE] = "DELETE FROM file WHERE path = ?1",
 	[HAS_FILE] = "SELECT 1 FROM file WHERE path = ?1",
 	[SEAL_FILE] = "UPDATE file SET sealed = ?2 WHERE path = ?1",

@@ -91,10 +91,10 @@ struct pruning {
 		unsigned char *bits;
 		size_t size;
 		bool takes_absent; /* a sample without the label matches: no file can be passed over */
-	} of[SELECTION_MATCHERS_MAX];
+	} of[MATCHERS_MAX];
 	const struct matchers *matchers;
 	size_t at;
-	bool found[SELECTION_MATCHERS_MAX];
+	bool found[MATCHERS_MAX];
 };
 
 static void pruning_done(struct pruning *p)

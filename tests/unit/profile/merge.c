@@ -82,6 +82,22 @@ static void hidden_functions_leave_their_stacks(void **state)
 	assert_string_equal(profile_string(q, profile_function(q, l.lines[0].function)->name, NULL), "run");
 }
 
+static void one_value_is_kept(void **state)
+{
+	_cleanup_profile_ struct profile *p = sample_profile(), *q = empty(), *none = empty();
+	struct merge_options options = MERGE_OPTIONS_DEFAULT;
+
+	(void)state;
+	options.value = 1;
+	assert_int_equal(profile_merge(q, p, &options, NULL), 0);
+	assert_int_equal(profile_header(q)->n_sample_types, 1);
+	assert_int_equal(profile_total(q, 0), 260000000);
+	assert_string_equal(profile_string(q, profile_header(q)->sample_types[0].unit, NULL), "nanoseconds");
+	assert_string_equal(profile_string(q, profile_header(q)->default_sample_type, NULL), "cpu");
+	options.value = 2;
+	assert_int_equal(profile_merge(none, p, &options, NULL), -EINVAL);
+}
+
 static void failure_leaves_the_destination_as_it_was(void **state)
 {
 	_cleanup_profile_ struct profile *p = sample_profile(), *other = sample_profile(), *small = NULL;
@@ -107,6 +123,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(totals_are_exact),
 	cmocka_unit_test(merging_is_reading_into),
 	cmocka_unit_test(hidden_functions_leave_their_stacks),
+	cmocka_unit_test(one_value_is_kept),
 	cmocka_unit_test(failure_leaves_the_destination_as_it_was),
 };
 

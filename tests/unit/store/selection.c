@@ -48,62 +48,9 @@ static void ranges(void **state)
 	assert_int_equal(selection_parse_range("-1h", NOW_NS, &from, &to), -EINVAL);
 }
 
-static bool match(const char *text, const char *value)
-{
-	_cleanup_(matchers_freep) struct matchers *m = NULL;
-
-	assert_int_equal(matchers_parse(text, &m, NULL), 0);
-	return matchers_match_value(m, 0, value, strlen(value));
-}
-
-static void values(void **state)
-{
-	(void)state;
-	assert_true(match("comm=\"redis-server\"", "redis-server"));
-	assert_true(match("comm=redis-server", "redis-server"));
-	assert_false(match("comm=redis", "redis-server"));
-	assert_true(match("comm!=redis", "redis-server"));
-	assert_true(match("unit=~\"nginx.*\"", "nginx.service"));
-	assert_false(match("unit=~\"nginx\"", "nginx.service"));
-	assert_true(match("unit=~\"a|nginx.service\"", "nginx.service"));
-	assert_false(match("unit=~\"a|nginx\"", "nginx.service"));
-	assert_true(match("unit!~\"a|b\"", "nginx"));
-	assert_true(match("x=\"a\\\"b\\\\\"", "a\"b\\"));
-	assert_true(match("x=\"\"", ""));
-	assert_true(match("x=~\"\"", ""));
-}
-
-static void lists(void **state)
-{
-	_cleanup_(matchers_freep) struct matchers *m = NULL;
-	static const char *const bad[] = { "comm", "=x", "comm=\"x", "comm=\"x\"y", "comm==x", "comm=~\"(\"", "a=b c=d",
-		"comm=\"x\\" };
-	struct profile_error error;
-
-	(void)state;
-	assert_int_equal(matchers_parse(" a=\"1\" , b!~\"2,3\",c=4,", &m, NULL), 0);
-	assert_int_equal(matchers_count(m), 3);
-	assert_string_equal(matchers_name(m, 1), "b");
-	assert_int_equal(matchers_count(NULL), 0);
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct matchers *none = NULL;
-		int r = matchers_parse(bad[i], &none, &error);
-
-		if (strcmp(bad[i], "comm==x") == 0) { /* the value "=x", bare: odd, but plain */
-			assert_int_equal(r, 0);
-			matchers_free(none);
-			continue;
-		}
-		assert_int_equal(r, -EINVAL);
-		assert_true(error.text[0]);
-	}
-}
-
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(times),
 	cmocka_unit_test(ranges),
-	cmocka_unit_test(values),
-	cmocka_unit_test(lists),
 };
 
 int main(int argc, char **argv)
