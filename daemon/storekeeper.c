@@ -6,11 +6,11 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/helper.h"
 #include "base/log.h"
 
 #define ANSWER_BYTES_MAX (64u << 10)
@@ -135,14 +135,13 @@ static int arm(struct storekeeper *k, uint64_t after_ns)
 
 static void reap(struct storekeeper *k)
 {
-	struct rusage usage = { 0 };
+	uint64_t cpu_ns = 0;
 	int status = 0;
 
 	k->answer_source = sd_event_source_disable_unref(k->answer_source);
 	k->answer_fd = close_fd(k->answer_fd);
-	if (wait4(k->pid, &status, 0, &usage) == k->pid)
-		k->cpu_ns += (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * NS_PER_SEC +
-		             (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000;
+	(void)helper_reap(k->pid, true, &status, &cpu_ns);
+	k->cpu_ns += cpu_ns;
 	k->pid = 0;
 	take_answer(k, status);
 	buffer_done(&k->answer);
@@ -235,7 +234,7 @@ struct storekeeper *storekeeper_free(struct storekeeper *k)
 		return NULL;
 	if (k->pid) {
 		(void)kill(k->pid, SIGKILL);
-		(void)waitpid(k->pid, NULL, 0);
+		(void)helper_reap(k->pid, true, NULL, NULL);
 	}
 	sd_event_source_disable_unref(k->timer);
 	sd_event_source_disable_unref(k->answer_source);

@@ -5,22 +5,18 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/queue.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/helper.h"
 
-#define SOCKET_FD 3    /* where the child expects it */
 #define WALL_PER_CPU 4 /* a request may take this many times its CPU limit on a busy host */
 #define LARGE_FILE_BYTES (16u << 20)
 
@@ -73,11 +69,6 @@ DEFINE_CLEANUP(struct job *, job_free)
 
 /* ---- the child -------------------------------------------------------------------------------------------------- */
 
-static uint64_t timeval_ns(struct timeval t)
-{
-	return (uint64_t)t.tv_sec * NS_PER_SEC + (uint64_t)t.tv_usec * 1000;
-}
-
 static uint64_t child_cpu_ns(pid_t pid)
 {
 	clockid_t clock;
@@ -95,19 +86,13 @@ static void child_release(struct child *c)
 }
 
 /* True where it was reaped. */
-static bool child_reap(struct symbolizer *s, struct child *c, int options)
+static bool child_reap(struct symbolizer *s, struct child *c, bool waits)
 {
-	struct rusage usage;
-	int status;
-	pid_t pid;
+	uint64_t cpu_ns = 0;
 
-	do
-		pid = wait4(c->pid, &status, options, &usage);
-	while (pid < 0 && errno == EINTR);
-	if (pid == 0)
+	if (!helper_reap(c->pid, waits, NULL, &cpu_ns))
 		return false;
-	if (pid == c->pid)
-		s->stats.cpu_ns += timeval_ns(usage.ru_utime) + timeval_ns(usage.ru_stime);
+	s->stats.cpu_ns += cpu_ns;
 	return true;
 }
 
@@ -127,38 +112,13 @@ static void child_kill(struct symbolizer *s)
 static int on_exit_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
 static int on_reply_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
 
-static int spawn(const struct symbolizer *s, int socket, pid_t *ret)
+static int spawn(const struct symbolizer *s, int socket, struct child *c)
 {
 	char memory_max[64];
-	char *argv[] = { s->executable, memory_max, NULL }, *envp[] = { NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
-	int r;
+	char *argv[] = { s->executable, memory_max, NULL };
 
 	(void)snprintf(memory_max, sizeof(memory_max), "--memory-max=%llu", (unsigned long long)s->config.memory_max);
-	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	r = posix_spawn_file_actions_init(&actions);
-	if (r)
-		return -r;
-	r = posix_spawnattr_init(&attributes);
-	if (r) {
-		(void)posix_spawn_file_actions_destroy(&actions);
-		return -r;
-	}
-	/* dup2() onto itself takes close-on-exec away, too. */
-	r = posix_spawn_file_actions_adddup2(&actions, socket, SOCKET_FD);
-	r = r ? r : posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
-	r = r ? r : posix_spawn_file_actions_adddup2(&actions, 0, 1);
-	r = r ? r : posix_spawn_file_actions_addclosefrom_np(&actions, SOCKET_FD + 1);
-	r = r ? r : posix_spawnattr_setsigmask(&attributes, &none);
-	r = r ? r : posix_spawnattr_setsigdefault(&attributes, &all);
-	r = r ? r : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	r = r ? r : posix_spawn(ret, s->executable, &actions, &attributes, argv, envp);
-	(void)posix_spawnattr_destroy(&attributes);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	return -r;
+	return helper_start(s->executable, argv, socket, &c->pid, &c->pidfd);
 }
 
 static int child_watch(struct symbolizer *s, struct child *c)
@@ -167,9 +127,6 @@ static int child_watch(struct symbolizer *s, struct child *c)
 
 	if (r < 0)
 		return r;
-	c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
-	if (c->pidfd < 0)
-		return -errno;
 	return sd_event_add_io(s->event, &c->exit_source, c->pidfd, EPOLLIN, on_exit_event, c);
 }
 
@@ -188,7 +145,7 @@ static int child_start(struct symbolizer *s)
 		return -ENOMEM;
 	}
 	*c = (struct child){ .owner = s, .pidfd = -1, .socket = pair[0] };
-	r = fcntl(theirs, F_SETFL, 0) < 0 ? -errno : spawn(s, theirs, &c->pid);
+	r = fcntl(theirs, F_SETFL, 0) < 0 ? -errno : spawn(s, theirs, c);
 	if (r < 0) {
 		child_release(c);
 		return r;
@@ -197,7 +154,7 @@ static int child_start(struct symbolizer *s)
 	r = child_watch(s, c);
 	if (r < 0) {
 		(void)kill(c->pid, SIGKILL);
-		(void)child_reap(s, c, 0);
+		(void)child_reap(s, c, true);
 		child_release(c);
 		return r;
 	}
@@ -313,7 +270,7 @@ static int on_exit_event(sd_event_source *source, int fd, uint32_t events, void 
 	(void)events;
 	if (s->child == c)
 		child_lost(s); /* now in the list of the dying */
-	if (child_reap(s, c, WNOHANG)) {
+	if (child_reap(s, c, false)) {
 		LIST_REMOVE(c, entry);
 		child_release(c);
 	}
@@ -431,7 +388,7 @@ static int add_memfd(struct job *j, const char *name, const void *data, size_t b
 
 static int add_duplicate(struct job *j, int fd)
 {
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, SOCKET_FD + 1);
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, HELPER_SOCKET_FD + 1);
 
 	if (copy < 0)
 		return -errno;
@@ -563,7 +520,7 @@ struct symbolizer *symbolizer_free(struct symbolizer *s)
 	while ((j = next_job(s)))
 		cancel(j);
 	while ((c = LIST_FIRST(&s->dying))) {
-		(void)child_reap(s, c, 0); /* killed already: this does not take long */
+		(void)child_reap(s, c, true); /* killed already: this does not take long */
 		LIST_REMOVE(c, entry);
 		child_release(c);
 	}

@@ -3,15 +3,11 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include "base/clock.h"
 #include "base/fd.h"
+#include "base/helper.h"
 
 uint64_t export_files_stamp(const struct export_files *files)
 {
@@ -31,38 +27,6 @@ uint64_t export_files_stamp(const struct export_files *files)
 			stamp = (stamp ^ ((const uint8_t *)facts)[k]) * 1099511628211ull;
 	}
 	return stamp;
-}
-
-static int spawn(const char *executable, int socket, pid_t *ret)
-{
-	char *argv[] = { (char *)executable, NULL }, *envp[] = { NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
-	int r;
-
-	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	r = posix_spawn_file_actions_init(&actions);
-	if (r)
-		return -r;
-	r = posix_spawnattr_init(&attributes);
-	if (r) {
-		(void)posix_spawn_file_actions_destroy(&actions);
-		return -r;
-	}
-	/* The child logs where we do; it has no use for our input and output. */
-	r = posix_spawn_file_actions_adddup2(&actions, socket, EXPORT_SOCKET_FD);
-	r = r ? r : posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
-	r = r ? r : posix_spawn_file_actions_adddup2(&actions, 0, 1);
-	r = r ? r : posix_spawn_file_actions_addclosefrom_np(&actions, EXPORT_SOCKET_FD + 1);
-	r = r ? r : posix_spawnattr_setsigmask(&attributes, &none);
-	r = r ? r : posix_spawnattr_setsigdefault(&attributes, &all);
-	r = r ? r : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	r = r ? r : posix_spawn(ret, executable, &actions, &attributes, argv, envp);
-	(void)posix_spawnattr_destroy(&attributes);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	return -r;
 }
 
 static int send_config(int socket, const char *config, const struct export_files *files, const char **ret_bad)
@@ -103,6 +67,7 @@ int export_child_start(const char *executable, const char *config, const struct 
         struct export_child *ret, const char **ret_bad)
 {
 	_cleanup_close_ int ours = -1, theirs = -1;
+	char *argv[] = { (char *)executable, NULL };
 	struct export_child c = EXPORT_CHILD_NONE;
 	int pair[2], r;
 
@@ -120,18 +85,10 @@ int export_child_start(const char *executable, const char *config, const struct 
 		return r;
 	if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
-	r = spawn(executable, theirs, &c.pid);
+	r = helper_start(executable, argv, theirs, &c.pid, &c.pidfd);
 	if (r < 0)
 		return r;
 	c.socket = TAKE_FD(ours);
-	c.pidfd = (int)syscall(SYS_pidfd_open, c.pid, 0);
-	if (c.pidfd < 0) {
-		r = -errno;
-		(void)kill(c.pid, SIGKILL);
-		(void)waitpid(c.pid, NULL, 0);
-		(void)close_fd(c.socket);
-		return r;
-	}
 	*ret = c;
 	return 0;
 }
@@ -172,24 +129,17 @@ void export_child_close(struct export_child *c, int is_forced)
 
 int export_child_reap(struct export_child *c, int *ret_status, uint64_t *ret_cpu_ns)
 {
-	struct rusage u = { 0 };
+	uint64_t cpu_ns = 0;
 	int status = 0;
-	pid_t pid;
 
-	if (c->pid) {
-		do
-			pid = wait4(c->pid, &status, WNOHANG, &u);
-		while (pid < 0 && errno == EINTR);
-		if (pid == 0)
-			return 0;
-	}
+	if (c->pid && !helper_reap(c->pid, false, &status, &cpu_ns))
+		return 0;
 	(void)close_fd(c->socket);
 	(void)close_fd(c->pidfd);
 	*c = EXPORT_CHILD_NONE;
 	if (ret_status)
 		*ret_status = status;
 	if (ret_cpu_ns)
-		*ret_cpu_ns = ((uint64_t)u.ru_utime.tv_sec + (uint64_t)u.ru_stime.tv_sec) * NS_PER_SEC +
-		              ((uint64_t)u.ru_utime.tv_usec + (uint64_t)u.ru_stime.tv_usec) * 1000;
+		*ret_cpu_ns = cpu_ns;
 	return 1;
 }

@@ -11,6 +11,7 @@
 #include <xxhash.h>
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/helper.h"
 #include "base/log.h"
 #include "export/config.h"
 #include "export/http.h"
@@ -76,12 +77,12 @@ static int receive_config(struct export_config **ret)
 
 	if (!message)
 		return log_err(-ENOMEM, "cannot start");
-	n = socket_recv_fds(EXPORT_SOCKET_FD, message, sizeof(struct export_hello) + EXPORT_CONFIG_BYTES_MAX, fds,
+	n = socket_recv_fds(HELPER_SOCKET_FD, message, sizeof(struct export_hello) + EXPORT_CONFIG_BYTES_MAX, fds,
 	        EXPORT_FILES, &n_fds);
 	if (n < 0)
 		return log_err((int)n,
 		        "started without a socket as descriptor %d; emberd and emberctl start this program",
-		        EXPORT_SOCKET_FD);
+		        HELPER_SOCKET_FD);
 	r = n < (ssize_t)sizeof(hello) ? -EPROTO : 0;
 	if (r == 0) {
 		memcpy(&hello, message, sizeof(hello));
@@ -154,7 +155,7 @@ static int do_job(const struct export_config *c, struct http *http, struct expor
 	w.profile = profile_free(w.profile);
 	measure(&reply);
 	do
-		n = send(EXPORT_SOCKET_FD, &reply, sizeof(reply), MSG_NOSIGNAL);
+		n = send(HELPER_SOCKET_FD, &reply, sizeof(reply), MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : 0;
 }
@@ -168,7 +169,7 @@ static int serve(const struct export_config *c, struct http *http)
 		ssize_t n;
 		int r;
 
-		n = socket_recv_fds(EXPORT_SOCKET_FD, &job, sizeof(job), fds, 2, &n_fds);
+		n = socket_recv_fds(HELPER_SOCKET_FD, &job, sizeof(job), fds, 2, &n_fds);
 		if (n == 0 || n == -ECONNRESET)
 			return 0;
 		if (n < 0)

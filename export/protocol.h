@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #define EXPORT_VERSION 1u
-#define EXPORT_SOCKET_FD 3
 #define EXPORT_CONFIG_BYTES_MAX 65536u
 #define EXPORT_NAME_MAX 224u
 #define EXPORT_ERROR_MAX 256u

@@ -9,12 +9,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include "base/fd.h"
+#include "base/helper.h"
 #include "base/log.h"
 #include "symbolizer/dispatch.h"
 #include "symbolizer/protocol.h"
 #include "symbolizer/sandbox.h"
 
-#define SOCKET_FD 3
 #define CPU_SECONDS_MAX 3600
 
 static int serve_one(int fd)
@@ -63,9 +63,9 @@ int main(int argc, char **argv)
 
 	log_set_prefix("ember-symbolizer: ");
 	r = parse_arguments(argc, argv, &memory_max);
-	if (r < 0 || fstat(SOCKET_FD, &st) < 0 || !S_ISSOCK(st.st_mode)) {
+	if (r < 0 || fstat(HELPER_SOCKET_FD, &st) < 0 || !S_ISSOCK(st.st_mode)) {
 		log_err(0, "emberd starts this program with a socket as descriptor %d; there is nothing to do by hand",
-		        SOCKET_FD);
+		        HELPER_SOCKET_FD);
 		return 2;
 	}
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
@@ -78,11 +78,12 @@ int main(int argc, char **argv)
 	if (r < 0)
 		return log_err(r, "cannot enter the sandbox"), EXIT_FAILURE;
 	/* A first reply, to no request: from here on, whatever goes wrong is the file's fault. */
-	r = socket_send_fds(SOCKET_FD, &(struct symbolizer_reply){ .id = 0 }, sizeof(struct symbolizer_reply), NULL, 0);
+	r = socket_send_fds(
+	        HELPER_SOCKET_FD, &(struct symbolizer_reply){ .id = 0 }, sizeof(struct symbolizer_reply), NULL, 0);
 	if (r < 0)
 		return EXIT_FAILURE;
 	do
-		r = serve_one(SOCKET_FD);
+		r = serve_one(HELPER_SOCKET_FD);
 	while (r > 0);
 	_exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS); /* no exit handler needs to run, and none may open anything */
 }
