@@ -92,6 +92,17 @@ static void run_emberd(const char *path, int fd)
 	_exit(127);
 }
 
+int daemon_reach(const char *path, struct daemon **ret)
+{
+	int r = daemon_connect(path, ret);
+
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		return log_err(0, "no emberd is running (nobody listens at %s); start it with 'systemctl start emberd'",
+		               path),
+		       r;
+	return r < 0 ? log_err(r, "cannot reach emberd at %s; run as root", path) : 0;
+}
+
 int daemon_spawn(struct daemon **ret)
 {
 	_cleanup_close_ int ours = -1, theirs = -1;

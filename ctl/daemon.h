@@ -12,6 +12,8 @@ struct daemon;
 
 /* The emberd that listens at path. -ENOENT, -ECONNREFUSED: none does. */
 int daemon_connect(const char *path, struct daemon **ret);
+/* The same for a command that needs a running one. Logs. */
+int daemon_reach(const char *path, struct daemon **ret);
 /* A private one: no continuous profile, no store. Fails later, with the first answer, where it cannot work; it has then
  * said why on stderr. */
 int daemon_spawn(struct daemon **ret);

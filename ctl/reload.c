@@ -32,12 +32,8 @@ static int reload_run(const struct command *c, int argc, char **argv)
 	r = command_parse(c, argc, argv, &args, &socket);
 	if (r != 0)
 		return r;
-	r = daemon_connect(socket, &d);
-	if (r == -ENOENT || r == -ECONNREFUSED)
-		return log_err(0, "no emberd is running (nobody listens at %s)", socket), r;
-	if (r < 0)
-		return log_err(r, "cannot reach emberd at %s; run as root", socket);
-	return daemon_call(d, "reload", NULL, NULL);
+	r = daemon_reach(socket, &d);
+	return r < 0 ? r : daemon_call(d, "reload", NULL, NULL);
 }
 
 const struct command reload_command = {

@@ -154,16 +154,17 @@ static int print_sources(const json_t *s)
 
 static int add_upload(struct table *t, const json_t *u)
 {
-	char sent[32], retried[32], dropped[32], waiting[64], spool[UNITS_TEXT_MAX];
+	char sent[32], retried[32], dropped[32], waiting[64], aside[32], spool[UNITS_TEXT_MAX];
 
 	(void)snprintf(sent, sizeof(sent), "%llu", (unsigned long long)number(u, "sent"));
 	(void)snprintf(retried, sizeof(retried), "%llu", (unsigned long long)number(u, "retried"));
 	(void)snprintf(dropped, sizeof(dropped), "%llu",
 	        (unsigned long long)(number(u, "dropped") + number(u, "rejected") + number(u, "expired")));
 	(void)snprintf(waiting, sizeof(waiting), "%llu", (unsigned long long)number(u, "waiting"));
+	(void)snprintf(aside, sizeof(aside), "%llu", (unsigned long long)number(u, "aside"));
 	(void)units_format_size(spool, number(u, "spool_bytes"));
 	return table_add_row(t, (const char *[]){ text(u, "name"), text(u, "protocol"), sent, retried, dropped, waiting,
-	                                spool, text(u, "last_error") });
+	                                aside, spool, text(u, "last_error") });
 }
 
 /* Where profiles go. */
@@ -176,6 +177,7 @@ static int print_uploads(const json_t *s)
 		{ "retried", TABLE_RIGHT },
 		{ "dropped", TABLE_RIGHT },
 		{ "waiting", TABLE_RIGHT },
+		{ "set aside", TABLE_RIGHT },
 		{ "spool", TABLE_RIGHT },
 		{ "last error", 0 },
 	};
@@ -220,14 +222,9 @@ static int status_run(const struct command *c, int argc, char **argv)
 	r = command_parse(c, argc, argv, &args, &socket);
 	if (r != 0)
 		return r;
-	r = daemon_connect(socket, &d);
-	if (r == -ENOENT || r == -ECONNREFUSED)
-		return log_err(0, "no emberd is running (nobody listens at %s); start it with 'systemctl start emberd'",
-		               socket),
-		       r;
-	if (r < 0)
-		return log_err(r, "cannot reach emberd at %s; run as root", socket);
-	r = daemon_call(d, "status", NULL, &s);
+	r = daemon_reach(socket, &d);
+	if (r >= 0)
+		r = daemon_call(d, "status", NULL, &s);
 	if (r < 0)
 		return r;
 	if (args.json)

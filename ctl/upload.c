@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "ctl/command.h"
+#include "ctl/daemon.h"
 #include "export/client.h"
 #include "export/retry.h"
 #include "profile/pprof.h"
@@ -35,6 +36,8 @@ enum {
 	OPTION_LABEL,
 	OPTION_ATTRIBUTE,
 	OPTION_SERVICE,
+	OPTION_REFUSED,
+	OPTION_SOURCE,
 };
 
 /* What says where and how; keys as in emberd.conf and as in export/config.h. */
@@ -62,7 +65,7 @@ static const struct file_setting {
 };
 
 struct upload_arguments {
-	const char *to, *config_path;
+	const char *to, *config_path, *refused, *socket;
 	json_t *config, *resource, *attributes, *services;
 	char *files[EXPORT_FILES];
 	char section[128];
@@ -91,6 +94,11 @@ static const struct argp_option options[] = {
 	{ "tenant-id", OPTION_TENANT, "ID", 0, "Pyroscope's tenant", 1 },
 	{ "proxy", OPTION_PROXY, "URL", 0, "Go through this proxy", 1 },
 	{ "config", OPTION_CONFIG, "FILE", 0, "Look for NAME here (default: " CONFIG_PATH ")", 1 },
+	{ "refused", OPTION_REFUSED, "NAME", 0,
+	        "No files: let the running emberd send again what this destination of its refused; \"all\" for every "
+	        "destination",
+	        2 },
+	{ "source", OPTION_SOURCE, "SOCKET", 0, "Ask the emberd that listens here (default: " DAEMON_SOCKET ")", 2 },
 	{ 0 },
 };
 
@@ -126,6 +134,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPTION_CONFIG:
 		a->config_path = arg;
+		return 0;
+	case OPTION_REFUSED:
+		a->refused = arg;
+		return 0;
+	case OPTION_SOURCE:
+		a->socket = arg;
 		return 0;
 	case OPTION_LABEL:
 		return parse_label(a, arg, state);
@@ -312,10 +326,36 @@ static int send_all(struct upload_arguments *a, const struct command_args *args)
 	return result;
 }
 
+/* ---- what emberd has set aside ----------------------------------------------------------------------------------- */
+
+static int send_refused(const struct upload_arguments *a)
+{
+	_cleanup_(daemon_freep) struct daemon *d = NULL;
+	json_t *params = json_object(), *result = NULL;
+	long long n;
+	int r;
+
+	if (strcmp(a->refused, "all") != 0)
+		(void)json_object_set_new(params, "name", command_json_string(a->refused));
+	r = daemon_reach(a->socket, &d);
+	if (r >= 0)
+		r = daemon_call(d, "upload-refused", TAKE_PTR(params), &result);
+	json_decref(params);
+	if (r < 0)
+		return r;
+	n = json_integer_value(json_object_get(result, "windows"));
+	json_decref(result);
+	fprintf(stderr,
+	        n == 1 ? "%lld window waits again; emberctl status tells how it goes\n"
+	               : "%lld windows wait again; emberctl status tells how it goes\n",
+	        n);
+	return 0;
+}
+
 static int upload_run(const struct command *c, int argc, char **argv)
 {
 	_cleanup_(command_args_done) struct command_args args = { 0 };
-	_cleanup_(arguments_done) struct upload_arguments a = { .config_path = CONFIG_PATH };
+	_cleanup_(arguments_done) struct upload_arguments a = { .config_path = CONFIG_PATH, .socket = DAEMON_SOCKET };
 	char host[256] = "localhost";
 	int r;
 
@@ -328,8 +368,11 @@ static int upload_run(const struct command *c, int argc, char **argv)
 	r = command_parse(c, argc, argv, &args, &a);
 	if (r != 0)
 		return r;
-	if (!a.to)
-		return command_usage_error(c, "--to NAME|URL says where to send");
+	if (a.refused)
+		return args.n_arguments || a.to ? command_usage_error(c, "--refused goes without files and --to")
+		                                : send_refused(&a);
+	if (!a.to || !args.n_arguments)
+		return command_usage_error(c, a.to ? "which files?" : "--to NAME|URL says where to send");
 	(void)gethostname(host, sizeof(host) - 1);
 	if (!json_object_get(a.resource, "host.name"))
 		(void)json_object_set_new(a.resource, "host.name", command_json_string(host));
@@ -344,13 +387,15 @@ const struct command upload_command = {
 	.summary = "Send profiles to an OpenTelemetry Collector, a Pyroscope or a destination of emberd.conf",
 	.details = "Any format that emberctl reads; \"-\" is standard input. A destination that is busy is tried "
 	           "again, what it "
-	           "has taken is not sent twice. Secrets come from files, never from the command line.\n\n"
+	           "has taken is not sent twice. Secrets come from files, never from the command line.\n"
+	           "With --refused, emberd sends the windows again that NAME refused and that were set aside for it "
+	           "('emberctl status').\n\n"
 	           "Examples:\n"
 	           "  emberctl upload cpu.pb.gz --to http://localhost:4318\n"
 	           "  emberctl upload *.pb.gz --to https://pyroscope:4040 --protocol pyroscope --tenant-id team "
 	           "--label env=test\n"
-	           "  emberctl upload cpu.folded --to NAME",
-	.arguments_min = 1,
+	           "  emberctl upload cpu.folded --to NAME\n"
+	           "  emberctl upload --refused NAME",
 	.arguments_max = COMMAND_ARGUMENTS_ANY,
 	.options = options,
 	.parse = parse,

@@ -48,6 +48,19 @@ static void handle_flush(void *userdata, struct control_call *call, const json_t
 	control_reply(call, NULL, -1);
 }
 
+static void handle_upload_refused(void *userdata, struct control_call *call, const json_t *params)
+{
+	const char *name = json_string_value(json_object_get(params, "name"));
+	struct manager *m = userdata;
+	unsigned n = 0;
+	int r = uploads_take_back(m->uploads, name, &n);
+
+	if (r < 0)
+		control_fail(call, r, "there is no upload destination '%s'", name);
+	else
+		control_reply(call, json_pack("{si}", "windows", (int)n), -1);
+}
+
 const struct control_method manager_methods[] = {
 	{ "status", handle_status },
 	{ "features", handle_features },
@@ -55,5 +68,6 @@ const struct control_method manager_methods[] = {
 	{ "record", handle_record },
 	{ "stop", handle_stop },
 	{ "flush", handle_flush },
+	{ "upload-refused", handle_upload_refused },
 	{ NULL, NULL },
 };

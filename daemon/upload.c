@@ -7,28 +7,22 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/random.h>
+#include <xxhash.h>
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/upload_dir.h"
+#include "daemon/upload_state.h"
 #include "export/client.h"
 #include "export/retry.h"
 #include "store/spool.h"
 
-#define STATE_FILE "state.json"
-#define STATE_BYTES_MAX (64u << 10)
 #define SAVE_NS (10 * NS_PER_SEC) /* counters may be this far behind on disk */
-#define RECENT_MAX 64             /* names of windows put last */
 #define CRASHES_MAX 3             /* of the child over one window: then it is set aside */
+#define REFUSED_PAUSE_MAX_NS (10 * NS_PER_SEC)
 #define CHILD_MEMORY_MAX (512ull << 20)
 #define TRIM_EVERY 16
 #define LAST_REPLY_MS 2000
-
-struct counters {
-	uint64_t sent, retried, dropped, rejected, expired, failed_puts;
-	uint64_t requests, bytes, samples, profiles_refused, crashes;
-	uint64_t last_success_ns, last_error_ns, put_until_ns, cpu_ns;
-};
 
 struct upload {
 	sd_event *event;
@@ -40,85 +34,29 @@ struct upload {
 
 	struct export_child child;
 	sd_event_source *reply_source, *exit_source, *timer, *save_timer;
-	uint64_t files_stamp; /* of token and certificates, when the child was started */
+	uint64_t child_stamp; /* of token and certificates, when the child was started */
 	bool is_busy, is_waiting;
-	uint64_t job, job_sequence;
-	uint64_t parts_sequence, parts_done; /* of the window at the head, from an earlier try */
+	uint64_t job, job_sequence, job_parts; /* what is under way, and what was done of it before */
 	uint64_t crash_sequence;
 	unsigned crashes, failures, until_trim;
 	uint64_t retry_at_ns;
 	char output_name[UPLOAD_DIR_NAME_MAX];
 
-	struct counters c;
-	char last_error[EXPORT_ERROR_MAX];
-	char *recent[RECENT_MAX];
-	size_t n_recent; /* in all; the oldest is overwritten */
+	struct upload_state state;
 };
 
 static void pump(struct upload *u);
 
-/* ---- state on disk ------------------------------------------------------------------------------------------------
+/* ---- state --------------------------------------------------------------------------------------------------------
  */
-
-static const struct {
-	const char *key;
-	size_t offset;
-} counter_keys[] = {
-	{ "sent", offsetof(struct counters, sent) },
-	{ "retried", offsetof(struct counters, retried) },
-	{ "dropped", offsetof(struct counters, dropped) },
-	{ "rejected", offsetof(struct counters, rejected) },
-	{ "expired", offsetof(struct counters, expired) },
-	{ "failed_puts", offsetof(struct counters, failed_puts) },
-	{ "requests", offsetof(struct counters, requests) },
-	{ "bytes", offsetof(struct counters, bytes) },
-	{ "samples", offsetof(struct counters, samples) },
-	{ "profiles_refused", offsetof(struct counters, profiles_refused) },
-	{ "crashes", offsetof(struct counters, crashes) },
-	{ "last_success_ns", offsetof(struct counters, last_success_ns) },
-	{ "last_error_ns", offsetof(struct counters, last_error_ns) },
-	{ "put_until_ns", offsetof(struct counters, put_until_ns) },
-	{ "cpu_ns", offsetof(struct counters, cpu_ns) },
-};
-
-static uint64_t *counter(const struct upload *u, size_t i)
-{
-	return (uint64_t *)((char *)&u->c + counter_keys[i].offset);
-}
-
-static json_t *counters_json(const struct upload *u)
-{
-	json_t *o = json_object();
-
-	for (size_t i = 0; i < ARRAY_SIZE(counter_keys); i++)
-		(void)json_object_set_new(o, counter_keys[i].key, json_integer((json_int_t)*counter(u, i)));
-	return o;
-}
-
-static void remember(struct upload *u, const char *name)
-{
-	size_t i = u->n_recent % RECENT_MAX;
-
-	free(u->recent[i]);
-	u->recent[i] = strdup(name);
-	u->n_recent++;
-}
-
-static bool is_recent(const struct upload *u, const char *name)
-{
-	for (size_t i = 0; i < RECENT_MAX; i++)
-		if (u->recent[i] && strcmp(u->recent[i], name) == 0)
-			return true;
-	return false;
-}
 
 /* Linked, but killed before that was noted: it is among the newest of the queue. */
 static bool is_waiting(const struct upload *u, const char *name)
 {
-	size_t n = spool_count(u->spool);
+	size_t n = spool_totals(u->spool).n;
 	struct spool_entry e;
 
-	for (size_t i = n > RECENT_MAX ? n - RECENT_MAX : 0; i < n; i++)
+	for (size_t i = n > UPLOAD_RECENT_MAX ? n - UPLOAD_RECENT_MAX : 0; i < n; i++)
 		if (spool_get(u->spool, i, &e) >= 0 && strcmp(e.name, name) == 0)
 			return true;
 	return false;
@@ -126,21 +64,8 @@ static bool is_waiting(const struct upload *u, const char *name)
 
 static void save(struct upload *u)
 {
-	_cleanup_free_ char *text = NULL;
-	json_t *o = counters_json(u), *recent = json_array();
-
-	for (size_t i = u->n_recent > RECENT_MAX ? u->n_recent - RECENT_MAX : 0; i < u->n_recent; i++)
-		if (u->recent[i % RECENT_MAX])
-			(void)json_array_append_new(recent, json_string(u->recent[i % RECENT_MAX]));
-	(void)json_object_set_new(o, "recent", recent);
-	(void)json_object_set_new(o, "parts_sequence", json_integer((json_int_t)u->parts_sequence));
-	(void)json_object_set_new(o, "parts_done", json_integer((json_int_t)u->parts_done));
-	(void)json_object_set_new(o, "last_error", json_string(u->last_error));
-	text = json_dumps(o, JSON_INDENT(1) | JSON_SORT_KEYS);
-	json_decref(o);
 	/* A full disk: the counters are behind, the windows are not. */
-	if (text)
-		(void)file_write_atomic(spool_dirfd(u->spool), STATE_FILE, text, strlen(text), 0600);
+	(void)upload_state_save(&u->state, spool_dirfd(u->spool));
 	(void)sd_event_source_set_enabled(u->save_timer, SD_EVENT_OFF);
 }
 
@@ -163,27 +88,16 @@ static int on_save_timer(sd_event_source *s, uint64_t usec, void *userdata)
 	return 0;
 }
 
-/* What is missing or damaged counts from 0 again. */
-static void load(struct upload *u)
+static struct export_files files_of(const struct upload *u)
 {
-	_cleanup_free_ char *text = NULL;
-	json_t *o, *name;
-	size_t n, i;
+	const struct config_upload *c = u->config;
 
-	if (file_read_all(spool_dirfd(u->spool), STATE_FILE, STATE_BYTES_MAX, &text, &n) < 0)
-		return;
-	o = json_loadb(text, n, 0, NULL);
-	for (i = 0; i < ARRAY_SIZE(counter_keys); i++)
-		*counter(u, i) = (uint64_t)MAX(json_integer_value(json_object_get(o, counter_keys[i].key)), 0);
-	json_array_foreach (json_object_get(o, "recent"), i, name)
-		if (json_string_value(name))
-			remember(u, json_string_value(name));
-	u->parts_sequence = (uint64_t)json_integer_value(json_object_get(o, "parts_sequence"));
-	u->parts_done = (uint64_t)json_integer_value(json_object_get(o, "parts_done"));
-	if (json_string_value(json_object_get(o, "last_error")))
-		(void)snprintf(u->last_error, sizeof(u->last_error), "%s",
-		        json_string_value(json_object_get(o, "last_error")));
-	json_decref(o);
+	return (struct export_files){ {
+		[EXPORT_FILE_TOKEN] = c->token_file,
+		[EXPORT_FILE_CA] = c->ca_file,
+		[EXPORT_FILE_CERT] = c->cert_file,
+		[EXPORT_FILE_KEY] = c->key_file,
+	} };
 }
 
 /* ---- outcomes -----------------------------------------------------------------------------------------------------
@@ -192,10 +106,10 @@ static void load(struct upload *u)
 /* The same failure every few minutes for a day is one line, not hundreds. */
 static void note_error(struct upload *u, const char *what, const char *text)
 {
-	bool is_new = strcmp(u->last_error, text) != 0;
+	bool is_new = strcmp(u->state.last_error, text) != 0;
 
-	(void)snprintf(u->last_error, sizeof(u->last_error), "%s", text);
-	u->c.last_error_ns = clock_now_ns(CLOCK_REALTIME);
+	(void)snprintf(u->state.last_error, sizeof(u->state.last_error), "%s", text);
+	u->state.c.last_error_ns = clock_now_ns(CLOCK_REALTIME);
 	if (is_new)
 		(void)log_warning(0, "upload %s: %s: %s", u->config->name, what, text);
 }
@@ -203,7 +117,6 @@ static void note_error(struct upload *u, const char *what, const char *text)
 static void leave_queue(struct upload *u, uint64_t sequence)
 {
 	(void)spool_remove(u->spool, sequence);
-	u->parts_sequence = u->parts_done = 0;
 	u->crashes = 0;
 	save_soon(u);
 }
@@ -223,17 +136,22 @@ static void stop_child(struct upload *u, bool is_forced)
 }
 
 /* The destination has to be left alone for a while: no process waits with us. */
-static void back_off(struct upload *u, uint64_t retry_after_ns)
+static void pause_sending(struct upload *u, uint64_t max_ns, uint64_t retry_after_ns)
 {
-	const struct retry_policy policy = { u->config->retry_initial_ns, u->config->retry_max_ns };
+	const struct retry_policy policy = { u->config->retry_initial_ns, MIN(u->config->retry_max_ns, max_ns) };
 	uint64_t random = 0;
 
 	(void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
 	u->failures++;
-	u->c.retried++;
 	stop_child(u, false);
 	wait_ns(u, retry_delay_ns(&policy, u->failures, retry_after_ns, random));
 	save_soon(u);
+}
+
+static void back_off(struct upload *u, uint64_t retry_after_ns)
+{
+	u->state.c.retried++;
+	pause_sending(u, UINT64_MAX, retry_after_ns);
 }
 
 static void trim_directory(struct upload *u)
@@ -264,10 +182,10 @@ static bool finish_output(struct upload *u, bool is_good)
 
 static void take_sent(struct upload *u, const struct export_reply *reply)
 {
-	u->c.sent++;
-	u->c.samples += reply->samples;
-	u->c.profiles_refused += reply->rejected;
-	u->c.last_success_ns = clock_now_ns(CLOCK_REALTIME);
+	u->state.c.sent++;
+	u->state.c.samples += reply->samples;
+	u->state.c.profiles_refused += reply->rejected;
+	u->state.c.last_success_ns = clock_now_ns(CLOCK_REALTIME);
 	if (*reply->error)
 		note_error(u, "window taken, but", reply->error);
 	if (u->failures)
@@ -276,29 +194,59 @@ static void take_sent(struct upload *u, const struct export_reply *reply)
 	leave_queue(u, u->job_sequence);
 }
 
+static void set_aside(struct upload *u, enum spool_state state, uint64_t parts_done)
+{
+	if (spool_set(u->spool, u->job_sequence, state, parts_done) < 0) {
+		back_off(u, 0); /* a full disk, perhaps: it stays where it is */
+		return;
+	}
+	u->state.c.refused++;
+	u->crashes = 0;
+	/* What comes next is another window; still, a destination that refuses all is not asked in a rush. */
+	pause_sending(u, REFUSED_PAUSE_MAX_NS, 0);
+}
+
+/* Did the destination judge by a token that is no longer the one in the file? */
+static bool has_new_credentials(const struct upload *u)
+{
+	struct export_files files = files_of(u);
+
+	return export_files_stamp(&files) != u->child_stamp;
+}
+
+static void take_failure(struct upload *u, const struct export_reply *reply, uint32_t outcome)
+{
+	u->state.c.samples += reply->samples;
+	u->state.c.profiles_refused += reply->rejected;
+	if (outcome == EXPORT_REFUSED || (outcome == EXPORT_DENIED && !has_new_credentials(u))) {
+		note_error(u, "window set aside", reply->error);
+		set_aside(u, outcome == EXPORT_DENIED ? SPOOL_DENIED : SPOOL_REFUSED, reply->parts_done);
+		return;
+	}
+	if (*reply->error)
+		note_error(u, "will be tried again", reply->error);
+	(void)spool_set(u->spool, u->job_sequence, SPOOL_WAITING, reply->parts_done);
+	back_off(u, reply->retry_after_ns);
+}
+
 static void take_reply(struct upload *u, const struct export_reply *reply)
 {
 	uint32_t outcome = reply->outcome;
 
 	u->is_busy = false;
 	(void)sd_event_source_set_enabled(u->timer, SD_EVENT_OFF);
-	u->c.requests += reply->requests;
-	u->c.bytes += reply->bytes;
+	u->state.c.requests += reply->requests;
+	u->state.c.bytes += reply->bytes;
 	if (!finish_output(u, outcome == EXPORT_SENT) && outcome == EXPORT_SENT)
 		outcome = EXPORT_RETRY;
 	if (outcome == EXPORT_SENT) {
 		take_sent(u, reply);
 	} else if (outcome == EXPORT_REJECTED) {
-		u->c.rejected++;
-		note_error(u, "window refused", reply->error);
+		u->state.c.rejected++;
+		note_error(u, "window left out", reply->error);
 		leave_queue(u, u->job_sequence);
 	} else {
-		if (*reply->error)
-			note_error(u, "will be tried again", reply->error);
-		u->parts_sequence = u->job_sequence;
-		u->parts_done = reply->parts_done;
-		u->c.samples += reply->samples;
-		back_off(u, reply->retry_after_ns);
+		take_failure(u, reply, outcome);
 	}
 }
 
@@ -308,16 +256,15 @@ static void take_crash(struct upload *u, const char *why)
 	u->is_busy = false;
 	(void)sd_event_source_set_enabled(u->timer, SD_EVENT_OFF);
 	(void)finish_output(u, false);
-	u->c.crashes++;
+	u->state.c.crashes++;
 	u->crashes = u->crash_sequence == u->job_sequence ? u->crashes + 1 : 1;
 	u->crash_sequence = u->job_sequence;
 	note_error(u, "ember-export", why);
-	if (u->crashes >= CRASHES_MAX) {
-		u->c.rejected++;
-		leave_queue(u, u->job_sequence);
-	}
 	stop_child(u, true);
-	back_off(u, 0);
+	if (u->crashes >= CRASHES_MAX)
+		set_aside(u, SPOOL_REFUSED, u->job_parts);
+	else
+		back_off(u, 0);
 }
 
 /* ---- the child ----------------------------------------------------------------------------------------------------
@@ -363,7 +310,7 @@ static int on_child_exit(sd_event_source *s, int fd, uint32_t events, void *user
 	if (export_child_reap(&u->child, NULL, &cpu_ns) == 0)
 		return 0;
 	u->exit_source = sd_event_source_disable_unref(u->exit_source);
-	u->c.cpu_ns += cpu_ns;
+	u->state.c.cpu_ns += cpu_ns;
 	pump(u);
 	return 0;
 }
@@ -425,18 +372,6 @@ static char *config_text(const struct upload *u)
 	return text;
 }
 
-static struct export_files files_of(const struct upload *u)
-{
-	const struct config_upload *c = u->config;
-
-	return (struct export_files){ {
-		[EXPORT_FILE_TOKEN] = c->token_file,
-		[EXPORT_FILE_CA] = c->ca_file,
-		[EXPORT_FILE_CERT] = c->cert_file,
-		[EXPORT_FILE_KEY] = c->key_file,
-	} };
-}
-
 static int start_child(struct upload *u)
 {
 	_cleanup_free_ char *config = config_text(u);
@@ -445,7 +380,7 @@ static int start_child(struct upload *u)
 	char text[EXPORT_ERROR_MAX];
 	int r;
 
-	u->files_stamp = export_files_stamp(&files);
+	u->child_stamp = export_files_stamp(&files);
 	r = config ? export_child_start(u->executable, config, &files, &u->child, &bad) : -ENOMEM;
 	if (r < 0) {
 		(void)snprintf(text, sizeof(text), "%s: %s", bad ? bad : u->executable, strerror(-r));
@@ -469,7 +404,7 @@ static void drop_expired(struct upload *u)
 	struct spool_entry e;
 
 	while (spool_get(u->spool, 0, &e) == 0 && e.time_ns + u->config->max_age_ns < now) {
-		u->c.expired++;
+		u->state.c.expired++;
 		note_error(u, "window left out", "older than MaxAge");
 		leave_queue(u, e.sequence);
 	}
@@ -483,13 +418,11 @@ static uint64_t job_limit_ns(const struct upload *u)
 
 static int send_entry(struct upload *u, const struct spool_entry *e, int input)
 {
-	struct export_job job = { .id = ++u->job };
+	struct export_job job = { .id = ++u->job, .parts_done = e->parts_done };
 	_cleanup_close_ int output = -1;
 	int r;
 
 	(void)snprintf(job.name, sizeof(job.name), "%s", e->name);
-	if (u->parts_sequence == e->sequence)
-		job.parts_done = u->parts_done;
 	*u->output_name = 0;
 	if (u->output_dirfd >= 0) {
 		r = upload_dir_open(u->output_dirfd, e->name, u->output_name, &output);
@@ -506,12 +439,48 @@ static int send_entry(struct upload *u, const struct spool_entry *e, int input)
 	}
 	u->is_busy = true;
 	u->job_sequence = e->sequence;
+	u->job_parts = e->parts_done;
 	(void)sd_event_source_set_time_relative(u->timer, job_limit_ns(u) / 1000);
 	(void)sd_event_source_set_enabled(u->timer, SD_EVENT_ONESHOT);
 	return 0;
 }
 
-/* Begins with the window at the head where nothing is under way. */
+static void take_back(struct upload *u, bool only_denied, const char *why)
+{
+	unsigned n = spool_take_back(u->spool, only_denied);
+
+	if (n)
+		log_notice("upload %s: %s: %u windows that were set aside wait again", u->config->name, why, n);
+}
+
+static void look_at_credentials(struct upload *u, uint64_t stamp)
+{
+	if (stamp == u->state.files_stamp)
+		return;
+	if (u->state.files_stamp)
+		take_back(u, true, "token or certificates are new");
+	u->state.files_stamp = stamp;
+	save_soon(u);
+}
+
+/* At the start: another configuration may be what the refused windows waited for. Where it cuts windows in another way,
+ * parts that were sent are no parts any more. */
+static void look_at_config(struct upload *u)
+{
+	_cleanup_free_ char *config = config_text(u);
+	uint64_t stamp = config ? XXH3_64bits(config, strlen(config)) : 0;
+
+	if (!stamp || stamp == u->state.config_stamp)
+		return;
+	if (u->state.config_stamp) {
+		spool_forget_parts(u->spool);
+		take_back(u, false, "the configuration is new");
+	}
+	u->state.config_stamp = stamp;
+	save(u);
+}
+
+/* Begins with the oldest window that waits where nothing is under way. */
 static void pump(struct upload *u)
 {
 	struct export_files files = files_of(u);
@@ -521,20 +490,21 @@ static void pump(struct upload *u)
 
 	if (u->is_busy || u->is_waiting)
 		return;
+	look_at_credentials(u, export_files_stamp(&files));
 	drop_expired(u);
-	while (spool_get(u->spool, 0, &e) == 0) {
+	while (spool_next(u->spool, &e) == 0) {
 		r = spool_open_entry(u->spool, e.sequence, &input);
 		if (r >= 0)
 			break;
-		u->c.dropped += r == -ENOENT;
+		u->state.c.dropped += r == -ENOENT;
 		leave_queue(u, e.sequence); /* somebody removed it, or it cannot be read: neither mends itself */
 	}
-	if (spool_count(u->spool) == 0) {
+	if (input < 0) {
 		stop_child(u, false);
 		return;
 	}
 	/* A child that is on its way out, or that has an old token: on_child_exit() comes here again. */
-	if (u->child.pid && (!u->reply_source || u->files_stamp != export_files_stamp(&files))) {
+	if (u->child.pid && (!u->reply_source || u->child_stamp != export_files_stamp(&files))) {
 		stop_child(u, false);
 		return;
 	}
@@ -578,40 +548,61 @@ void upload_put(struct upload *u, int dirfd, const char *path, uint64_t time_ns)
 	unsigned dropped = 0;
 	int r;
 
-	if (name && (is_recent(u, name) || is_waiting(u, name)))
+	if (name && (upload_state_is_recent(&u->state, name) || is_waiting(u, name)))
 		return;
 	r = name ? spool_put(u->spool, dirfd, path, name, &dropped) : -ENOMEM;
-	u->c.dropped += dropped;
+	u->state.c.dropped += dropped;
 	if (dropped)
 		note_error(u, "the spool is full", "the oldest windows were dropped");
 	if (r < 0) {
-		u->c.failed_puts++;
+		u->state.c.failed_puts++;
 		note_error(u, "cannot queue a window", strerror(-r));
 	} else {
-		remember(u, name);
+		upload_state_remember(&u->state, name);
 	}
-	u->c.put_until_ns = MAX(u->c.put_until_ns, time_ns);
+	u->state.c.put_until_ns = MAX(u->state.c.put_until_ns, time_ns);
 	save(u);
 	pump(u);
 }
 
 uint64_t upload_put_until_ns(const struct upload *u)
 {
-	return u->c.put_until_ns;
+	return u->state.c.put_until_ns;
+}
+
+unsigned upload_take_back(struct upload *u)
+{
+	unsigned n = spool_take_back(u->spool, false);
+
+	pump(u);
+	return n;
+}
+
+const char *upload_name(const struct upload *u)
+{
+	return u->config->name;
+}
+
+static void set_number(json_t *o, const char *key, uint64_t value)
+{
+	(void)json_object_set_new(o, key, json_integer((json_int_t)value));
 }
 
 json_t *upload_status(const struct upload *u)
 {
-	json_t *o = counters_json(u);
+	struct spool_totals totals = spool_totals(u->spool);
+	json_t *o = upload_state_counters(&u->state);
 
 	set_text(o, "name", u->config->name);
 	set_text(o, "protocol", u->config->protocol);
 	set_text(o, "url", u->config->url);
-	set_text(o, "last_error", u->last_error);
-	(void)json_object_set_new(o, "waiting", json_integer((json_int_t)spool_count(u->spool)));
-	(void)json_object_set_new(o, "spool_bytes", json_integer((json_int_t)spool_bytes(u->spool)));
-	(void)json_object_set_new(o, "retry_at_ns", json_integer((json_int_t)u->retry_at_ns));
-	(void)json_object_set_new(o, "pid", json_integer(u->child.pid));
+	set_text(o, "last_error", u->state.last_error);
+	set_number(o, "waiting", totals.n - totals.n_aside);
+	set_number(o, "aside", totals.n_aside);
+	set_number(o, "aside_bytes", totals.bytes_aside);
+	set_number(o, "spool_bytes", totals.bytes);
+	set_number(o, "retry_at_ns", u->retry_at_ns);
+	set_number(o, "pid", (uint64_t)u->child.pid);
 	return o;
 }
 
@@ -624,7 +615,8 @@ uint64_t upload_child_cpu_ns(const struct upload *u)
 {
 	clockid_t clock;
 
-	return u->c.cpu_ns + (u->child.pid && clock_getcpuclockid(u->child.pid, &clock) == 0 ? clock_now_ns(clock) : 0);
+	return u->state.c.cpu_ns +
+	       (u->child.pid && clock_getcpuclockid(u->child.pid, &clock) == 0 ? clock_now_ns(clock) : 0);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------------
@@ -658,7 +650,7 @@ int upload_new(sd_event *event, const struct upload_options *options, struct upl
 	r = spool_open(options->spool_dirfd, c->name, c->spool_bytes, &u->spool);
 	if (r < 0)
 		return r;
-	load(u);
+	upload_state_load(&u->state, spool_dirfd(u->spool));
 	r = add_timer(u, &u->timer, on_timer);
 	if (r >= 0)
 		r = add_timer(u, &u->save_timer, on_save_timer);
@@ -669,6 +661,7 @@ int upload_new(sd_event *event, const struct upload_options *options, struct upl
 		if (u->output_dirfd < 0)
 			return -errno;
 	}
+	look_at_config(u);
 	pump(u);
 	*ret = TAKE_PTR(u);
 	return 0;
@@ -703,8 +696,7 @@ struct upload *upload_free(struct upload *u)
 		(void)sched_yield();
 	(void)spool_free(u->spool);
 	(void)close_fd(u->output_dirfd);
-	for (size_t i = 0; i < RECENT_MAX; i++)
-		free(u->recent[i]);
+	upload_state_done(&u->state);
 	json_decref(u->common);
 	sd_event_unref(u->event);
 	free(u->executable);

@@ -1,6 +1,7 @@
 /* One destination: its spool, its ember-export while there is something to send, the pauses between tries, the
- * counters. A window leaves the spool when the destination has taken it or must not be asked again; order is kept.
- * Blocks for nothing but the disk. */
+ * counters. A window leaves the spool when the destination has taken it; what was refused in a way that must not be
+ * tried again is set aside there until the configuration or, where they were what was missing, the credentials are new,
+ * or somebody says so. Order is kept. Blocks for nothing but the disk. */
 #pragma once
 #include <jansson.h>
 #include <stdint.h>
@@ -29,6 +30,10 @@ void upload_put(struct upload *u, int dirfd, const char *path, uint64_t time_ns)
 /* Windows up to this time were put: what is younger was not, if it is not known by name. 0: the destination is new. */
 uint64_t upload_put_until_ns(const struct upload *u);
 
+/* What was set aside waits again. Returns how many windows. */
+unsigned upload_take_back(struct upload *u);
+
+const char *upload_name(const struct upload *u);
 json_t *upload_status(const struct upload *u);
 pid_t upload_child(const struct upload *u); /* 0: none now */
 uint64_t upload_child_cpu_ns(const struct upload *u);

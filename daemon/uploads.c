@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -213,6 +214,22 @@ void uploads_put(struct uploads *u, const char *path)
 	                  : clock_now_ns(CLOCK_REALTIME);
 	for (size_t i = 0; i < u->n; i++)
 		upload_put(u->items[i], u->store_dirfd, path, time_ns);
+}
+
+int uploads_take_back(struct uploads *u, const char *name, unsigned *ret_n)
+{
+	bool found = !name;
+	unsigned n = 0;
+
+	for (size_t i = 0; u && i < u->n; i++)
+		if (!name || strcmp(upload_name(u->items[i]), name) == 0) {
+			n += upload_take_back(u->items[i]);
+			found = true;
+		}
+	if (!found)
+		return -ENOENT;
+	*ret_n = n;
+	return 0;
 }
 
 json_t *uploads_status(const struct uploads *u)

@@ -20,6 +20,10 @@ DEFINE_CLEANUP(struct uploads *, uploads_free)
 /* path: of a stored window, below the store's directory. NULL in: nothing to do. */
 void uploads_put(struct uploads *u, const char *path);
 
+/* Lets the refused windows of that destination wait again; NULL: of all. *ret_n: how many. -ENOENT: no such
+ * destination. */
+int uploads_take_back(struct uploads *u, const char *name, unsigned *ret_n);
+
 json_t *uploads_status(const struct uploads *u); /* an array; of NULL an empty one */
 uint64_t uploads_children_cpu_ns(const struct uploads *u);
 uint64_t uploads_children_rss_bytes(const struct uploads *u);

@@ -21,13 +21,13 @@ void delivery_note(struct delivery *d, enum export_outcome outcome, uint64_t sam
 		d->sent++;
 		d->reply->samples += samples;
 		break;
-	case EXPORT_RETRY:
-		d->stopped = true;
-		d->reply->parts_done = d->part - 1;
+	case EXPORT_REJECTED:
+		d->bad++;
+		d->reply->rejected += profiles;
 		break;
 	default:
-		d->refused++;
-		d->reply->rejected += profiles;
+		d->stopped = true;
+		d->reply->parts_done = d->part - 1;
 	}
 }
 
@@ -42,12 +42,16 @@ void delivery_end(struct delivery *d)
 {
 	if (d->stopped)
 		return;
-	/* Where nothing was taken, now or at an earlier try, the window is refused as a whole. */
-	d->reply->outcome = d->refused && !d->sent && !d->parts_done ? EXPORT_REJECTED : EXPORT_SENT;
+	if (d->bad && !d->sent && !d->parts_done) {
+		d->reply->outcome = EXPORT_REFUSED;
+		d->reply->rejected = 0;
+	} else {
+		d->reply->outcome = EXPORT_SENT;
+	}
 }
 
 enum export_outcome delivery_post(struct delivery *d, const struct http_request *request,
-        bool (*may_retry)(long status), struct http_answer *ret_answer)
+        enum export_outcome (*judge)(long status), struct http_answer *ret_answer)
 {
 	_cleanup_(http_answer_done) struct http_answer a = { 0 };
 	struct export_reply *reply = d->reply;
@@ -73,15 +77,12 @@ enum export_outcome delivery_post(struct delivery *d, const struct http_request 
 		return EXPORT_SENT;
 	}
 	http_answer_text(&a, text, sizeof(text));
-	if (may_retry(a.status)) {
-		reply->retry_after_ns = a.retry_after_ns;
-		reply_set(reply, EXPORT_RETRY, "HTTP status %ld %s", a.status, text);
-	} else if (a.status >= 300 && a.status < 400) {
+	reply->retry_after_ns = a.retry_after_ns;
+	if (a.status >= 300 && a.status < 400)
 		reply_set(
-		        reply, EXPORT_REJECTED, "HTTP status %ld: redirects are not followed; correct Url=", a.status);
-	} else {
-		reply_set(reply, EXPORT_REJECTED, "HTTP status %ld %s", a.status, text);
-	}
+		        reply, judge(a.status), "HTTP status %ld: redirects are not followed; correct Url=", a.status);
+	else
+		reply_set(reply, judge(a.status), "HTTP status %ld %s", a.status, text);
 	return reply->outcome;
 }
 

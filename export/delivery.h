@@ -1,5 +1,6 @@
 /* A window as one or more requests: what each answer means for the whole. Parts that an earlier try brought to an end
- * are not sent again; a part that is refused does not hold back the others. */
+ * are not sent again. A part that is bad by itself does not hold back the others, unless all are: then the window is
+ * refused as a whole, since it is rather the configuration that is to blame. Any other refusal ends the try. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,8 +12,8 @@ struct delivery {
 	struct http *http;
 	struct export_reply *reply;
 	uint64_t parts_done, part; /* to skip; the next part's number */
-	uint64_t sent, refused;
-	bool stopped; /* a part must be tried again: nothing after it may go out */
+	uint64_t sent, bad;
+	bool stopped; /* a part was not taken: nothing after it may go out now */
 };
 
 struct delivery delivery_begin(
@@ -25,10 +26,10 @@ void delivery_note(struct delivery *d, enum export_outcome outcome, uint64_t sam
 void delivery_fail(struct delivery *d, int r);
 void delivery_end(struct delivery *d);
 
-/* Posts a part over plain HTTP; counts it; turns the answer into an outcome with its sentence. may_retry says which
- * statuses allow another try. *ret_answer (may be NULL) is the answer where the outcome is EXPORT_SENT. */
+/* Posts a part over plain HTTP; counts it; turns the answer into an outcome with its sentence. judge says what a status
+ * means. *ret_answer (may be NULL) is the answer where the outcome is EXPORT_SENT. */
 enum export_outcome delivery_post(struct delivery *d, const struct http_request *request,
-        bool (*may_retry)(long status), struct http_answer *ret_answer);
+        enum export_outcome (*judge)(long status), struct http_answer *ret_answer);
 
 /* base with path, where base has none of its own: "http://host:4318" + "/v1development/profiles". Caller frees. */
 char *delivery_url(const char *base, const char *path);

@@ -115,7 +115,7 @@ static int read_window(struct window *w, bool needs_profile, struct export_reply
 		return 0;
 	r = fd_read_all(w->input, WINDOW_FILE_BYTES_MAX, &data, &n);
 	if (r < 0) {
-		reply_set(reply, r == -E2BIG ? EXPORT_REJECTED : EXPORT_RETRY, "cannot read the window: %s",
+		reply_set(reply, r == -E2BIG ? EXPORT_REJECTED : EXPORT_REFUSED, "cannot read the window: %s",
 		        strerror(-r));
 		return r;
 	}
@@ -127,7 +127,7 @@ static int read_window(struct window *w, bool needs_profile, struct export_reply
 	if (r >= 0)
 		r = pprof_read(&limits, plain, n, &w->profile, &error);
 	if (r < 0)
-		reply_set(reply, r == -ENOMEM ? EXPORT_RETRY : EXPORT_REJECTED, "the window file is damaged: %s",
+		reply_set(reply, r == -ENOMEM ? EXPORT_REFUSED : EXPORT_REJECTED, "the window cannot be read: %s",
 		        *error.text ? error.text : strerror(-r));
 	return r;
 }

@@ -23,13 +23,12 @@ static void take_message(struct delivery *d, const struct http_answer *a)
  * specification maps it. */
 static enum export_outcome judge_plain(struct delivery *d, const struct http_answer *a)
 {
-	bool may_retry = a->status == 200 || a->status == 429 || (a->status >= 502 && a->status <= 504);
 	char text[160];
 
 	http_answer_text(a, text, sizeof(text));
 	d->reply->retry_after_ns = a->retry_after_ns;
-	reply_set(d->reply, may_retry ? EXPORT_RETRY : EXPORT_REJECTED, "HTTP status %ld without a gRPC status %s",
-	        a->status, text);
+	reply_set(d->reply, a->status == 200 ? EXPORT_RETRY : retry_otlp_status(a->status),
+	        "HTTP status %ld without a gRPC status %s", a->status, text);
 	return d->reply->outcome;
 }
 
@@ -46,12 +45,9 @@ static enum export_outcome judge(struct delivery *d, const struct http_answer *a
 			take_message(d, a);
 		return EXPORT_SENT;
 	}
-	if (retry_grpc_status(a->grpc_status, a->has_retry_after)) {
-		reply->retry_after_ns = a->retry_after_ns;
-		reply_set(reply, EXPORT_RETRY, "gRPC status %ld %s", a->grpc_status, a->message);
-	} else {
-		reply_set(reply, EXPORT_REJECTED, "gRPC status %ld %s", a->grpc_status, a->message);
-	}
+	reply->retry_after_ns = a->retry_after_ns;
+	reply_set(reply, retry_grpc_status(a->grpc_status, a->has_retry_after), "gRPC status %ld %s", a->grpc_status,
+	        a->message);
 	return reply->outcome;
 }
 

@@ -29,7 +29,9 @@ struct export_job {
 enum export_outcome {
 	EXPORT_SENT = 0,     /* taken by the destination, in part perhaps (rejected > 0) */
 	EXPORT_RETRY = 1,    /* not taken; may be sent again after retry_after_ns or a backoff */
-	EXPORT_REJECTED = 2, /* not taken and must not be sent again */
+	EXPORT_REJECTED = 2, /* the window itself is bad: never to be sent again */
+	EXPORT_REFUSED = 3,  /* not taken, must not be tried again by itself, but another configuration may help */
+	EXPORT_DENIED = 4,   /* as EXPORT_REFUSED, for want of credentials */
 	EXPORT_OUTCOMES
 };
 

@@ -11,12 +11,15 @@
 
 enum {
 	GRPC_CANCELLED = 1,
+	GRPC_INVALID_ARGUMENT = 3,
 	GRPC_DEADLINE_EXCEEDED = 4,
+	GRPC_PERMISSION_DENIED = 7,
 	GRPC_RESOURCE_EXHAUSTED = 8,
 	GRPC_ABORTED = 10,
 	GRPC_OUT_OF_RANGE = 11,
 	GRPC_UNAVAILABLE = 14,
 	GRPC_DATA_LOSS = 15,
+	GRPC_UNAUTHENTICATED = 16,
 };
 
 uint64_t retry_delay_ns(const struct retry_policy *policy, unsigned failures, uint64_t retry_after_ns, uint64_t random)
@@ -33,12 +36,29 @@ uint64_t retry_delay_ns(const struct retry_policy *policy, unsigned failures, ui
 	return pause / 2 + random % (pause / 2 + 1);
 }
 
-bool retry_otlp_status(long http_status)
+static enum export_outcome refusal(long http_status)
 {
-	return http_status == 429 || (http_status >= 502 && http_status <= 504);
+	switch (http_status) {
+	case 400:
+	case 422:
+		return EXPORT_REJECTED;
+	case 401:
+	case 403:
+	case 407:
+		return EXPORT_DENIED;
+	default:
+		return EXPORT_REFUSED;
+	}
 }
 
-bool retry_grpc_status(long grpc_status, bool has_retry_info)
+enum export_outcome retry_otlp_status(long http_status)
+{
+	bool again = http_status == 429 || (http_status >= 502 && http_status <= 504);
+
+	return again ? EXPORT_RETRY : refusal(http_status);
+}
+
+enum export_outcome retry_grpc_status(long grpc_status, bool has_retry_info)
 {
 	switch (grpc_status) {
 	case GRPC_CANCELLED:
@@ -47,17 +67,24 @@ bool retry_grpc_status(long grpc_status, bool has_retry_info)
 	case GRPC_OUT_OF_RANGE:
 	case GRPC_UNAVAILABLE:
 	case GRPC_DATA_LOSS:
-		return true;
+		return EXPORT_RETRY;
 	case GRPC_RESOURCE_EXHAUSTED:
-		return has_retry_info;
+		return has_retry_info ? EXPORT_RETRY : EXPORT_REFUSED;
+	case GRPC_INVALID_ARGUMENT:
+		return EXPORT_REJECTED;
+	case GRPC_PERMISSION_DENIED:
+	case GRPC_UNAUTHENTICATED:
+		return EXPORT_DENIED;
 	default:
-		return false;
+		return EXPORT_REFUSED;
 	}
 }
 
-bool retry_plain_status(long http_status)
+enum export_outcome retry_plain_status(long http_status)
 {
-	return http_status == 408 || http_status == 429 || http_status >= 500;
+	bool again = http_status == 408 || http_status == 429 || http_status >= 500;
+
+	return again ? EXPORT_RETRY : refusal(http_status);
 }
 
 static int month_of(const char *name)

@@ -1,7 +1,8 @@
-/* When to try again, and which answers allow it. Pure functions. */
+/* When to try again, and what an answer means. Pure functions. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include "export/protocol.h"
 
 struct retry_policy {
 	uint64_t initial_ns; /* before the second try */
@@ -15,13 +16,17 @@ struct retry_policy {
  * do not come back at once. What the destination asked for is never undercut. */
 uint64_t retry_delay_ns(const struct retry_policy *policy, unsigned failures, uint64_t retry_after_ns, uint64_t random);
 
-/* OTLP over HTTP: 429, 502, 503, 504 and nothing else. */
-bool retry_otlp_status(long http_status);
-/* OTLP over gRPC: CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS; RESOURCE_EXHAUSTED only
- * where the server said how long to wait. */
-bool retry_grpc_status(long grpc_status, bool has_retry_info);
-/* Others have no rule: too many requests, timeouts and every failure of the server. */
-bool retry_plain_status(long http_status);
+/* What a status that is no success means for one request. EXPORT_RETRY only where the specification allows it;
+ * EXPORT_REJECTED where the request is bad by itself, EXPORT_DENIED where credentials are missing or wrong,
+ * EXPORT_REFUSED for all that may lie with the destination, its address or its limits. */
+
+/* OTLP over HTTP: again at 429, 502, 503, 504 and nothing else. */
+enum export_outcome retry_otlp_status(long http_status);
+/* OTLP over gRPC: again at CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS; at
+ * RESOURCE_EXHAUSTED only where the server said how long to wait. */
+enum export_outcome retry_grpc_status(long grpc_status, bool has_retry_info);
+/* Others have no rule: again at too many requests, timeouts and every failure of the server. */
+enum export_outcome retry_plain_status(long http_status);
 
 /* "120" or a date as HTTP has it; now_s is the wall clock. -EINVAL; a date that has passed is 0. */
 int retry_parse_after(const char *text, uint64_t now_s, uint64_t *ret_ns);

@@ -32,10 +32,10 @@ void reply_set(struct export_reply *r, enum export_outcome outcome, const char *
 
 void reply_set_failure(struct export_reply *reply, struct http *http, int r)
 {
-	if (r == -ENOMEM)
-		reply_set(reply, EXPORT_RETRY, "out of memory");
+	if (r == -EIO)
+		reply_set(reply, EXPORT_RETRY, "%s", http_error(http));
 	else if (r == -E2BIG)
 		reply_set(reply, EXPORT_REJECTED, "one sample alone is larger than a request may be");
 	else
-		reply_set(reply, EXPORT_RETRY, "%s", http_error(http));
+		reply_set(reply, EXPORT_REFUSED, "%s", r == -ENOMEM ? "out of memory" : strerror(-r));
 }

@@ -11,16 +11,22 @@
 
 #define SEQUENCE_DIGITS 16 /* hex, so names sort as numbers do */
 
+/* SEQUENCE-NAME, or SEQUENCE, the state's letter, PARTS-NAME. */
+static const char state_letters[] = { [SPOOL_WAITING] = '.', [SPOOL_REFUSED] = '=', [SPOOL_DENIED] = '@' };
+
 struct item {
-	uint64_t sequence, size_bytes, time_ns;
-	char *file; /* name in the directory: SEQUENCE-NAME */
+	uint64_t sequence, size_bytes, time_ns, parts_done;
+	enum spool_state state;
+	char *file;       /* in the directory */
+	const char *name; /* the end of file */
 };
 
 struct spool {
 	int fd;
-	uint64_t bytes_max, bytes, next;
+	uint64_t bytes_max, next;
+	struct spool_totals totals;
 	struct item *items; /* oldest first; the live ones are first..first + n */
-	size_t first, n, room;
+	size_t first, room;
 };
 
 static int item_compare(const void *a, const void *b)
@@ -30,15 +36,30 @@ static int item_compare(const void *a, const void *b)
 	return x->sequence < y->sequence ? -1 : x->sequence > y->sequence;
 }
 
+static void count_aside(struct spool *s, const struct item *item, int sign)
+{
+	if (item->state == SPOOL_WAITING)
+		return;
+	s->totals.n_aside += (size_t)sign;
+	s->totals.bytes_aside += (uint64_t)sign * item->size_bytes;
+}
+
+static void count(struct spool *s, const struct item *item, int sign)
+{
+	s->totals.n += (size_t)sign;
+	s->totals.bytes += (uint64_t)sign * item->size_bytes;
+	count_aside(s, item, sign);
+}
+
 static int append_item(struct spool *s, const struct item *item)
 {
-	if (s->n >= SPOOL_ENTRIES_MAX)
+	if (s->totals.n >= SPOOL_ENTRIES_MAX)
 		return -ENOSPC;
-	if (s->first && s->first + s->n == s->room) {
-		memmove(s->items, s->items + s->first, s->n * sizeof(*s->items));
+	if (s->first && s->first + s->totals.n == s->room) {
+		memmove(s->items, s->items + s->first, s->totals.n * sizeof(*s->items));
 		s->first = 0;
 	}
-	if (s->n == s->room) {
+	if (s->totals.n == s->room) {
 		size_t room = MAX(s->room * 2, (size_t)64);
 		struct item *bigger = reallocarray(s->items, room, sizeof(*bigger));
 
@@ -47,8 +68,8 @@ static int append_item(struct spool *s, const struct item *item)
 		s->items = bigger;
 		s->room = room;
 	}
-	s->items[s->first + s->n++] = *item;
-	s->bytes += item->size_bytes;
+	s->items[s->first + s->totals.n] = *item;
+	count(s, item, 1);
 	return 0;
 }
 
@@ -56,36 +77,70 @@ static void forget_item(struct spool *s, size_t i)
 {
 	struct item *item = s->items + s->first + i;
 
-	s->bytes -= MIN(s->bytes, item->size_bytes);
+	count(s, item, -1);
 	free(item->file);
 	if (i == 0)
 		s->first++;
 	else
-		memmove(item, item + 1, (s->n - i - 1) * sizeof(*item));
-	s->n--;
-	if (s->n == 0)
+		memmove(item, item + 1, (s->totals.n - i) * sizeof(*item));
+	if (s->totals.n == 0)
 		s->first = 0;
 }
 
-/* The number at the start of an entry's name; false for any other file. */
-static int parse_sequence(const char *file, uint64_t *ret)
+/* A number in hex and where it ends; NULL where there is none. */
+static const char *parse_hex(const char *p, int digits_max, uint64_t *ret)
 {
 	uint64_t v = 0;
+	int n = 0;
 
-	for (int i = 0; i < SEQUENCE_DIGITS; i++) {
-		char c = file[i];
-
-		if (c >= '0' && c <= '9')
-			v = v << 4 | (uint64_t)(c - '0');
-		else if (c >= 'a' && c <= 'f')
-			v = v << 4 | (uint64_t)(c - 'a' + 10);
+	for (; n < digits_max; n++, p++) {
+		if (*p >= '0' && *p <= '9')
+			v = v << 4 | (uint64_t)(*p - '0');
+		else if (*p >= 'a' && *p <= 'f')
+			v = v << 4 | (uint64_t)(*p - 'a' + 10);
 		else
-			return 0;
+			break;
 	}
-	if (file[SEQUENCE_DIGITS] != '-' || !file[SEQUENCE_DIGITS + 1])
-		return 0;
+	if (n == 0)
+		return NULL;
 	*ret = v;
+	return p;
+}
+
+/* What an entry's file name says; false for any other file. */
+static int parse_name(const char *file, struct item *ret)
+{
+	struct item item = { 0 };
+	const char *p = parse_hex(file, SEQUENCE_DIGITS, &item.sequence);
+	const char *letter;
+
+	if (!p || p - file != SEQUENCE_DIGITS || !*p)
+		return 0;
+	letter = memchr(state_letters, *p, sizeof(state_letters));
+	if (letter) {
+		item.state = (enum spool_state)(letter - state_letters);
+		p = parse_hex(p + 1, SEQUENCE_DIGITS, &item.parts_done);
+	}
+	if (!p || *p != '-' || !p[1])
+		return 0;
+	item.name = p + 1;
+	*ret = item;
 	return 1;
+}
+
+/* Gives item a file name made of its facts; the old one stays the caller's. */
+static int make_file(struct item *item, const char *name)
+{
+	char parts[24] = "";
+
+	if (item->state != SPOOL_WAITING || item->parts_done)
+		(void)snprintf(parts, sizeof(parts), "%c%" PRIx64, state_letters[item->state], item->parts_done);
+	if (asprintf(&item->file, "%016" PRIx64 "%s-%s", item->sequence, parts, name) < 0) {
+		item->file = NULL;
+		return -ENOMEM;
+	}
+	item->name = item->file + strlen(item->file) - strlen(name);
+	return 0;
 }
 
 static int stat_item(int fd, const char *file, struct item *item)
@@ -117,7 +172,7 @@ static int scan(struct spool *s)
 		struct item item;
 		int r;
 
-		if (!parse_sequence(e->d_name, &item.sequence))
+		if (!parse_name(e->d_name, &item))
 			continue;
 		s->next = MAX(s->next, item.sequence + 1);
 		if (stat_item(s->fd, e->d_name, &item) < 0)
@@ -125,14 +180,15 @@ static int scan(struct spool *s)
 		item.file = strdup(e->d_name);
 		if (!item.file)
 			return -ENOMEM;
+		item.name = item.file + (item.name - e->d_name);
 		r = append_item(s, &item);
 		if (r < 0) {
 			free(item.file);
 			return r;
 		}
 	}
-	if (s->n)
-		qsort(s->items, s->n, sizeof(*s->items), item_compare);
+	if (s->totals.n)
+		qsort(s->items, s->totals.n, sizeof(*s->items), item_compare);
 	return 0;
 }
 
@@ -165,7 +221,7 @@ struct spool *spool_free(struct spool *s)
 {
 	if (!s)
 		return NULL;
-	for (size_t i = 0; i < s->n; i++)
+	for (size_t i = 0; i < s->totals.n; i++)
 		free(s->items[s->first + i].file);
 	free(s->items);
 	(void)close_fd(s->fd);
@@ -183,7 +239,7 @@ static int remove_at(struct spool *s, size_t i)
 
 static int make_room(struct spool *s, uint64_t size, unsigned *dropped)
 {
-	while (s->n && (s->bytes + size > s->bytes_max || s->n >= SPOOL_ENTRIES_MAX)) {
+	while (s->totals.n && (s->totals.bytes + size > s->bytes_max || s->totals.n >= SPOOL_ENTRIES_MAX)) {
 		int r = remove_at(s, 0);
 
 		if (r < 0)
@@ -199,7 +255,7 @@ static int link_entry(struct spool *s, int dirfd, const char *path, const char *
 		return 0;
 	if (errno != ENOSPC && errno != EDQUOT)
 		return -errno;
-	if (s->n == 0)
+	if (s->totals.n == 0)
 		return -ENOSPC;
 	if (remove_at(s, 0) < 0)
 		return -ENOSPC;
@@ -209,8 +265,8 @@ static int link_entry(struct spool *s, int dirfd, const char *path, const char *
 
 static int put(struct spool *s, int dirfd, const char *path, const char *name, unsigned *dropped)
 {
-	_cleanup_free_ char *file = NULL;
 	struct item item = { .sequence = s->next };
+	_cleanup_free_ char *file = NULL;
 	int r;
 
 	r = stat_item(dirfd, path, &item);
@@ -218,10 +274,10 @@ static int put(struct spool *s, int dirfd, const char *path, const char *name, u
 		return r;
 	if (item.size_bytes > s->bytes_max)
 		return -E2BIG;
-	if (asprintf(&file, "%016" PRIx64 "-%s", s->next, name) < 0) {
-		file = NULL;
-		return -ENOMEM;
-	}
+	r = make_file(&item, name);
+	if (r < 0)
+		return r;
+	file = item.file;
 	r = make_room(s, item.size_bytes, dropped);
 	if (r < 0)
 		return r;
@@ -229,7 +285,6 @@ static int put(struct spool *s, int dirfd, const char *path, const char *name, u
 	if (r < 0)
 		return r;
 	s->next++;
-	item.file = file;
 	r = append_item(s, &item);
 	if (r < 0) {
 		(void)unlinkat(s->fd, file, 0);
@@ -261,22 +316,34 @@ int spool_get(const struct spool *s, size_t i, struct spool_entry *ret)
 {
 	const struct item *item;
 
-	if (i >= s->n)
+	if (i >= s->totals.n)
 		return -ENOENT;
 	item = s->items + s->first + i;
 	*ret = (struct spool_entry){
 		.sequence = item->sequence,
 		.size_bytes = item->size_bytes,
 		.time_ns = item->time_ns,
-		.name = item->file + SEQUENCE_DIGITS + 1,
+		.parts_done = item->parts_done,
+		.state = item->state,
+		.name = item->name,
 	};
 	return 0;
 }
 
-/* Entries are asked for and removed near the front: a walk is as good as a search. */
+int spool_next(const struct spool *s, struct spool_entry *ret)
+{
+	if (s->totals.n == s->totals.n_aside)
+		return -ENOENT;
+	for (size_t i = 0; i < s->totals.n; i++)
+		if (s->items[s->first + i].state == SPOOL_WAITING)
+			return spool_get(s, i, ret);
+	return -ENOENT;
+}
+
+/* Entries are asked for and removed near the front, or behind what is set aside: a walk is as good as a search. */
 static int find(const struct spool *s, uint64_t sequence, size_t *ret)
 {
-	for (size_t i = 0; i < s->n && s->items[s->first + i].sequence <= sequence; i++)
+	for (size_t i = 0; i < s->totals.n && s->items[s->first + i].sequence <= sequence; i++)
 		if (s->items[s->first + i].sequence == sequence) {
 			*ret = i;
 			return 0;
@@ -310,14 +377,61 @@ int spool_remove(struct spool *s, uint64_t sequence)
 	return remove_at(s, i);
 }
 
-size_t spool_count(const struct spool *s)
+static int set_state(struct spool *s, struct item *item, enum spool_state state, uint64_t parts_done)
 {
-	return s->n;
+	struct item changed = *item;
+	int r;
+
+	if (item->state == state && item->parts_done == parts_done)
+		return 0;
+	changed.state = state;
+	changed.parts_done = parts_done;
+	r = make_file(&changed, item->name);
+	if (r < 0)
+		return r;
+	if (renameat(s->fd, item->file, s->fd, changed.file) < 0) {
+		r = -errno;
+		free(changed.file);
+		return r;
+	}
+	count_aside(s, item, -1);
+	count_aside(s, &changed, 1);
+	free(item->file);
+	*item = changed;
+	return 0;
 }
 
-uint64_t spool_bytes(const struct spool *s)
+int spool_set(struct spool *s, uint64_t sequence, enum spool_state state, uint64_t parts_done)
 {
-	return s->bytes;
+	size_t i;
+	int r = find(s, sequence, &i);
+
+	return r < 0 ? r : set_state(s, s->items + s->first + i, state, parts_done);
+}
+
+unsigned spool_take_back(struct spool *s, int only_denied)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < s->totals.n; i++) {
+		struct item *item = s->items + s->first + i;
+
+		if (item->state == SPOOL_WAITING || (only_denied && item->state != SPOOL_DENIED))
+			continue;
+		n += set_state(s, item, SPOOL_WAITING, item->parts_done) == 0;
+	}
+	return n;
+}
+
+void spool_forget_parts(struct spool *s)
+{
+	for (size_t i = 0; i < s->totals.n; i++)
+		(void)set_state(s, s->items + s->first + i, s->items[s->first + i].state, 0);
+}
+
+struct spool_totals spool_totals(const struct spool *s)
+{
+	return s->totals;
 }
 
 void spool_set_bytes_max(struct spool *s, uint64_t bytes_max)

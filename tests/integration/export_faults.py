@@ -13,7 +13,7 @@ import time
 
 import grpc
 
-from export_lib import REJECTED, RETRY, SENT, Child, config, expect, window
+from export_lib import DENIED, REFUSED, RETRY, SENT, Child, config, expect, window
 from receivers import Grpc, Http, partial
 
 NS = 10**9
@@ -26,14 +26,15 @@ def send(protocol, url, path, files=None, **more):
 
 def statuses(path):
     server = Http()
-    for status in (200, 202, 301, 307, 400, 401, 403, 404, 408, 413, 415, 429, 500, 501, 502, 503, 504, 505):
+    for status in (200, 202, 301, 307, 400, 401, 403, 404, 407, 408, 413, 415, 429, 500, 501, 502, 503, 504, 505):
         server.answers = [(status, {"Location": "file:///etc/passwd"}, b"some words")]
-        want = SENT if status < 300 else RETRY if status in (429, 502, 503, 504) else REJECTED
+        no = DENIED if status in (401, 403, 407) else REFUSED
+        want = SENT if status < 300 else RETRY if status in (429, 502, 503, 504) else no
         server.requests.clear()
         reply = send("otlp-http", server.url, path)
         expect(reply.outcome == want and reply.status == status, f"otlp-http {status}: {reply}")
         expect(len(server.requests) == 1, f"{status} was tried {len(server.requests)} times at once")
-        want = SENT if status < 300 else RETRY if status in (408, 429) or status >= 500 else REJECTED
+        want = SENT if status < 300 else RETRY if status in (408, 429) or status >= 500 else no
         reply = send("pyroscope", server.url, path)
         expect(reply.outcome == want, f"pyroscope {status}: {reply}")
     for value, low, high in (("7", 7, 7), (email.utils.formatdate(time.time() + 30, usegmt=True), 28, 31),
@@ -60,7 +61,8 @@ def grpc_statuses(path):
             continue
         server.answers = [(code, "words: \u00e4", None)]
         reply = send("otlp-grpc", server.url, path)
-        expect(reply.outcome == (RETRY if code in again else REJECTED), f"{code}: {reply}")
+        no = DENIED if code in (C.UNAUTHENTICATED, C.PERMISSION_DENIED) else REFUSED
+        expect(reply.outcome == (RETRY if code in again else no), f"{code}: {reply}")
         expect(reply.status == code.value[0] and "words" in reply.error, f"{code}: {reply}")
     server.answers = [(C.RESOURCE_EXHAUSTED, "wait", 9)]
     reply = send("otlp-grpc", server.url, path)
@@ -159,7 +161,7 @@ def hostile(path):
             with Child(dict(config(protocol, server.url), timeout_ms=1500), stderr=subprocess.DEVNULL) as child:
                 reply = child.send(path)
                 expect(time.time() - start < 30, f"{protocol} {name}: took {time.time() - start:.0f} s")
-                expect(reply.outcome in (SENT, RETRY, REJECTED), f"{protocol} {name}: {reply}")
+                expect(reply.outcome in (SENT, RETRY, REFUSED), f"{protocol} {name}: {reply}")
                 if protocol == "otlp-grpc":
                     expect(reply.outcome == RETRY, f"{protocol} {name}: {reply}")
                 expect(reply.error or reply.outcome == SENT, f"{protocol} {name}: nothing is said")
@@ -174,7 +176,7 @@ def redirects(path):
     for location in ("file:///etc/passwd", other.url + "/x", "gopher://127.0.0.1:1/", "//evil/"):
         server = Http([(302, {"Location": location}, b"")])
         reply = send("otlp-http", server.url, path)
-        expect(reply.outcome == REJECTED and "redirect" in reply.error, f"{location}: {reply}")
+        expect(reply.outcome == REFUSED and "redirect" in reply.error, f"{location}: {reply}")
         server.close()
     expect(not other.requests, "a redirect was followed")
     other.close()

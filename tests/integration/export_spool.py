@@ -12,8 +12,9 @@ import subprocess
 import tempfile
 import time
 
+import pprof
 from export_lib import BUILD, PROGRAM, expect, window
-from receivers import Http
+from receivers import Http, otlp, unpack
 
 DRIVER = os.path.join(BUILD, "tests", "integration", "upload-driver")
 
@@ -153,6 +154,104 @@ def limits(directory):
     d.close()
     server.close()
     print(f"limits: the oldest {s['dropped']} of 12 dropped and counted, {s['expired']} older than MaxAge left out")
+
+
+def refused(directory):
+    """500, 401 and 404 must not be tried again by themselves: what they hit is set aside, and sent in order when somebody says
+    so, when the token is another, when the configuration is."""
+    server = Http([(500, {}, b"broken")])
+    token = os.path.join(directory, "token")
+    with open(token, "w") as f:
+        f.write("first")
+    keys = {"Url": server.url, "TokenFile": token, "RetryInitial": "10ms", "RetryMax": "20ms", "Timeout": "2s"}
+    d = Daemon(directory, {"a": keys})
+    for i in range(6):
+        d.put(small(i))
+    s = d.wait(lambda s: s["a"]["aside"] == 6, "500")["a"]
+    expect(s["waiting"] == 0 and s["sent"] == 0 and s["refused"] == 6 and s["dropped"] == 0, str(s))
+    expect(s["aside_bytes"] == s["spool_bytes"] > 0 and "500" in s["last_error"], str(s))
+    d.kill()
+    d.start()
+    server.answers = [(200, {}, b"")]
+    for i in range(6, 8):
+        d.put(small(i))
+    d.wait(lambda s: s["a"]["sent"] == 2, "the destination works again")
+    time.sleep(0.3)
+    expect(numbers(server) == list(range(8)), f"a refused window was tried again by itself: {numbers(server)}")
+    with open(token, "w") as f:
+        f.write("another")  # no cure for 500
+    d.put(small(8))
+    d.wait(lambda s: s["a"]["sent"] == 3, "another token")
+    d.say("refused b")
+    expect(d.status()["a"]["aside"] == 6, "another destination's name")
+    d.say("refused a")
+    d.wait(lambda s: s["a"]["aside"] == 0 and s["a"]["waiting"] == 0, "sent when somebody says so")
+    expect(numbers(server)[-7:] == [8] + list(range(6)), f"order: {numbers(server)}")
+    expect(len(server.requests) == 15, f"{len(server.requests)} requests")
+    # A token that is refused, then a better one.
+    server.requests.clear()
+    server.answers = [(401, {}, b"who are you?")]
+    for i in range(10, 13):
+        d.put(small(i))
+    d.wait(lambda s: s["a"]["aside"] == 3, "401")
+    server.answers = [(200, {}, b"")]
+    with open(token, "w") as f:
+        f.write("the right one")
+    d.put(small(13))
+    d.wait(lambda s: s["a"]["aside"] == 0 and s["a"]["waiting"] == 0, "sent with the new token")
+    expect(numbers(server) == [10, 11, 12, 10, 11, 12, 13], f"{numbers(server)}")
+    expect(server.requests[-1][1]["authorization"] == "Bearer the right one", "the old token")
+    # A wrong address, then the right one. kill -9 while they are set aside changes nothing.
+    server.answers = [(404, {}, b"")]
+    d.put(small(14))
+    d.wait(lambda s: s["a"]["aside"] == 1, "404")
+    d.kill()
+    server.answers = [(200, {}, b"")]
+    d.set({"a": {**keys, "Url": server.url + "/prefix/v1"}})
+    d.start()
+    d.wait(lambda s: s["a"]["aside"] == 0 and s["a"]["waiting"] == 0, "sent with the new configuration")
+    expect(server.requests[-1][0] == "/prefix/v1" and numbers(server)[-1] == 14, "the new address")
+    d.close()
+    server.close()
+    print("refused windows: set aside over kill -9, sent in order when said, with a new token, a new configuration; once each")
+
+
+def parts(directory):
+    """A window of many requests that is refused in the middle, and emberd killed: what was taken is not sent twice."""
+    server, taken = Http(), []
+
+    def answer(status):
+        def do(handler):
+            if status == 200:
+                taken.append(server.requests[-1])
+            handler.send_response(status)
+            handler.send_header("content-length", "0")
+            handler.end_headers()
+        return do
+
+    server.answers = [answer(200), answer(200), answer(503), answer(500), answer(200)]
+    d = Daemon(directory, {"a": {"Url": server.url, "RequestSamples": "100", "RetryInitial": "700ms", "RetryMax": "700ms"}})
+    d.put(window(1000, seed=1))
+    d.wait(lambda s: s["a"]["retried"] == 1, "the third part is to be tried again")
+    d.kill()
+    d.start()
+    d.wait(lambda s: s["a"]["aside"] == 1, "the third part is refused")
+    d.kill()
+    d.start()
+    d.say("refused a")
+    d.wait(lambda s: s["a"]["sent"] == 1, "the rest")
+    ids = [p.profile_id for _, h, b in taken for r in [otlp(unpack(h, b))]
+           for x in r.resource_profiles for y in x.scope_profiles for p in y.profiles]
+    expect(len(ids) == len(set(ids)), "a part was sent twice after success")
+    total = sum(sum(s.values) for _, h, b in taken for r in [otlp(unpack(h, b))]
+                for x in r.resource_profiles for y in x.scope_profiles for p in y.profiles for s in p.samples)
+    with open(os.path.join(directory, "w.pb.gz"), "wb") as f:
+        f.write(window(1000, seed=1))
+    want = sum(s.values[0] for s in pprof.Profile(os.path.join(directory, "w.pb.gz")).samples)
+    expect(total == want, f"{total} samples of {want} came")
+    d.close()
+    server.close()
+    print(f"a window of {len(taken)} requests, refused in the middle and emberd killed twice: each part taken once")
 
 
 def stored_but_not_queued(directory):
@@ -301,7 +400,7 @@ def directory_protocol(directory):
 
 def main():
     start = time.time()
-    for check in (order_and_restart, limits, stored_but_not_queued, directory_protocol, day_of_outage, day):
+    for check in (order_and_restart, limits, refused, parts, stored_but_not_queued, directory_protocol, day_of_outage, day):
         with tempfile.TemporaryDirectory() as directory:
             check(directory)
     print(f"export spool: all held, {time.time() - start:.1f} s")

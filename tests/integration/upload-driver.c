@@ -1,5 +1,6 @@
-/* emberd's uploads without its sampling: for the tests that simulate a day of windows. Reads lines: "put PATH" (below the
- * store), "status" (answers with one line of JSON), "reload"; ends with its input, as emberd ends with SIGTERM. */
+/* emberd's uploads without its sampling: for the tests that simulate a day of windows. Reads lines: "put PATH" (below
+ * the store), "status" (answers with one line of JSON), "refused NAME", "reload"; ends with its input, as emberd ends
+ * with SIGTERM. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,6 +33,10 @@ static void do_line(struct driver *d, char *line)
 {
 	if (strncmp(line, "put ", 4) == 0) {
 		uploads_put(d->uploads, line + 4);
+	} else if (strncmp(line, "refused ", 8) == 0) {
+		unsigned n = 0;
+
+		(void)uploads_take_back(d->uploads, line + 8, &n);
 	} else if (strcmp(line, "reload") == 0) {
 		d->uploads = uploads_free(d->uploads);
 		d->config = config_free(d->config);
