@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -133,20 +134,22 @@ static int sync_parent(int dirfd, const char *name)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
-static int write_and_sync(int dirfd, const char *name, const void *data, size_t n, mode_t mode)
+static int write_new(int dirfd, const char *name, const struct iovec *parts, size_t n_parts, mode_t mode, bool sync)
 {
 	_cleanup_close_ int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-	int r;
 
 	if (fd < 0)
 		return -errno;
-	r = fd_write_full(fd, data, n);
-	if (r < 0)
-		return r;
-	return fsync(fd) < 0 ? -errno : 0;
+	for (size_t i = 0; i < n_parts; i++) {
+		int r = fd_write_full(fd, parts[i].iov_base, parts[i].iov_len);
+
+		if (r < 0)
+			return r;
+	}
+	return sync && fsync(fd) < 0 ? -errno : 0;
 }
 
-int file_write_atomic(int dirfd, const char *name, const void *data, size_t n, mode_t mode)
+static int replace(int dirfd, const char *name, const struct iovec *parts, size_t n_parts, mode_t mode, bool sync)
 {
 	_cleanup_free_ char *temporary = NULL;
 	uint64_t nonce;
@@ -160,14 +163,26 @@ int file_write_atomic(int dirfd, const char *name, const void *data, size_t n, m
 		temporary = NULL;
 		return -ENOMEM;
 	}
-	r = write_and_sync(dirfd, temporary, data, n, mode);
+	r = write_new(dirfd, temporary, parts, n_parts, mode, sync);
 	if (r >= 0 && renameat(dirfd, temporary, dirfd, name) < 0)
 		r = -errno;
 	if (r < 0) {
 		(void)unlinkat(dirfd, temporary, 0);
 		return r;
 	}
-	return sync_parent(dirfd, name);
+	return sync ? sync_parent(dirfd, name) : 0;
+}
+
+int file_write_atomic(int dirfd, const char *name, const void *data, size_t n, mode_t mode)
+{
+	const struct iovec part = { .iov_base = (void *)data, .iov_len = n };
+
+	return replace(dirfd, name, &part, 1, mode, true);
+}
+
+int file_replace(int dirfd, const char *name, const struct iovec *parts, size_t n_parts, mode_t mode)
+{
+	return replace(dirfd, name, parts, n_parts, mode, false);
 }
 
 int dir_make(int dirfd, const char *path, mode_t mode)

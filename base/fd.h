@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include "base/cleanup.h"
 
 /* Reads or writes all of n bytes; -EIO on a short read, -errno else. */
@@ -19,6 +20,8 @@ int file_read_all(int dirfd, const char *path, size_t max, char **ret, size_t *r
 /* Writes a file that is there whole or not at all: a temporary name in the same directory, fsync of the file, rename,
  * fsync of the directory. */
 int file_write_atomic(int dirfd, const char *name, const void *data, size_t n, mode_t mode);
+/* The same without a sync, from several parts: for caches whose readers can tell a file that a crash has damaged. */
+int file_replace(int dirfd, const char *name, const struct iovec *parts, size_t n_parts, mode_t mode);
 
 /* mkdir -p below dirfd. 0 also where it exists. */
 int dir_make(int dirfd, const char *path, mode_t mode);

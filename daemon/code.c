@@ -19,6 +19,7 @@
 #include "daemon/code_table.h"
 #include "daemon/identities.h"
 #include "daemon/symbolizer.h"
+#include "symbolizer/answer.h"
 
 #define ASKED_AT_A_TIME 2
 #define KEPT_FDS_MAX 128
@@ -335,34 +336,42 @@ static void entry_identified(struct code *c, struct code_entry *e, const struct 
 
 static void identify_done(void *userdata, int result, const void *answer, size_t size)
 {
-	const struct symbolizer_identity *id = answer;
+	struct symbolizer_identity id;
 	struct job *j = userdata;
 	struct code *c = j->code;
 	struct code_entry *e = job_end(j);
 
 	if (!e || result == -ECANCELED)
 		return;
-	if (result == 0 && (size != sizeof(*id) || identity_check(id) < 0))
-		result = -EBADMSG;
-	if (result == 0 && index_of(e) >= FILE_FIRST && c->identities)
-		identities_put(c->identities, &e->key, id);
 	if (result == 0)
-		entry_identified(c, e, id);
+		result = answer_identity(answer, size, &id);
+	if (result == 0 && index_of(e) >= FILE_FIRST && c->identities)
+		identities_put(c->identities, &e->key, &id);
+	if (result == 0)
+		entry_identified(c, e, &id);
 	else
 		entry_failed(c, e, result);
 	pump(c);
 }
 
+/* The next one whose turn it is: an expected file only while the symbolizer has nothing else to do, because a sampled
+ * one may come at any time and would wait for it. */
+static struct code_queue *next_queue(struct code *c)
+{
+	if (!TAILQ_EMPTY(&c->sampled))
+		return c->n_asked < ASKED_AT_A_TIME ? &c->sampled : NULL;
+	return c->n_asked == 0 && !TAILQ_EMPTY(&c->expected) ? &c->expected : NULL;
+}
+
 /* Keeps a few requests with the symbolizer; the rest waits here, so that a sampled file overtakes an expected one. */
 static void pump(struct code *c)
 {
-	while (c->n_asked < ASKED_AT_A_TIME) {
-		struct code_queue *q = TAILQ_EMPTY(&c->sampled) ? &c->expected : &c->sampled;
+	struct code_queue *q;
+
+	while ((q = next_queue(c))) {
 		struct code_entry *e = TAILQ_FIRST(q);
 		int r;
 
-		if (!e)
-			return;
 		TAILQ_REMOVE(q, e, queue);
 		r = ask(c, e, SYMBOLIZER_IDENTIFY, identify_done);
 		if (r < 0)
@@ -382,21 +391,10 @@ void code_entry_free(struct code *c, struct code_entry *e)
 	if (!e)
 		return;
 	if (e->state == CODE_STATE_QUEUED) {
-		/* it is on one of the two; both are searched because this is rare */
-		struct code_entry *i;
-
-		TAILQ_FOREACH (i, &c->sampled, queue) {
-			if (i == e) {
-				TAILQ_REMOVE(&c->sampled, e, queue);
-				break;
-			}
-		}
-		TAILQ_FOREACH (i, &c->expected, queue) {
-			if (i == e) {
-				TAILQ_REMOVE(&c->expected, e, queue);
-				break;
-			}
-		}
+		if (e->is_sampled)
+			TAILQ_REMOVE(&c->sampled, e, queue);
+		else
+			TAILQ_REMOVE(&c->expected, e, queue);
 	}
 	if (e->is_filling)
 		filled(c, e);
@@ -438,7 +436,9 @@ static void entry_queue(struct code *c, struct code_entry *e)
 {
 	struct symbolizer_identity known;
 
-	code_entry_publish(c, index_of(e), FILE_ENTRY_KNOWN, NULL, 0);
+	/* an expected one is not "known" yet: its first sample still sends an event, and moves it ahead */
+	if (e->is_sampled)
+		code_entry_publish(c, index_of(e), FILE_ENTRY_KNOWN, NULL, 0);
 	if (!c->config.symbolizer) {
 		entry_without_rows(c, e, FILE_ENTRY_NO_ROWS);
 		return;
@@ -455,6 +455,18 @@ static void entry_queue(struct code *c, struct code_entry *e)
 	pump(c);
 }
 
+/* A file that was only expected has been sampled. */
+static void entry_promote(struct code *c, struct code_entry *e)
+{
+	e->is_sampled = true;
+	code_entry_publish(c, index_of(e), FILE_ENTRY_KNOWN, NULL, 0);
+	if (e->state == CODE_STATE_QUEUED) {
+		TAILQ_REMOVE(&c->expected, e, queue);
+		TAILQ_INSERT_TAIL(&c->sampled, e, queue);
+		pump(c);
+	}
+}
+
 void code_meet(struct code *c, uint32_t index, const struct code_meeting *m)
 {
 	struct code_entry *e = c->entries[index];
@@ -465,6 +477,8 @@ void code_meet(struct code *c, uint32_t index, const struct code_meeting *m)
 		c->generations[index]++;
 		e = NULL;
 	}
+	if (e && m->is_sampled && !e->is_sampled && (e->state == CODE_STATE_QUEUED || e->state == CODE_STATE_ASKED))
+		entry_promote(c, e);
 	if (e && (e->state != CODE_STATE_UNREACHED || e->leaving_ns))
 		return;
 	if (!e)

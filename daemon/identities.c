@@ -4,6 +4,7 @@
 #include <string.h>
 #include <xxhash.h>
 #include "base/fd.h"
+#include "symbolizer/answer.h"
 
 #define PLACES 4096 /* 1.6 MB at most; the file has holes */
 #define IDENTITIES_MAGIC 0x31444952424d45ull
@@ -28,13 +29,6 @@ static uint64_t check_of(const struct place *p)
 static uint64_t position(const struct file_key *key)
 {
 	return XXH3_64bits(key, sizeof(*key)) % PLACES * sizeof(struct place);
-}
-
-int identity_check(const struct symbolizer_identity *identity)
-{
-	if (identity->n_segments > SYMBOLIZER_SEGMENTS_MAX || identity->build_id_size > BUILD_ID_BYTES_MAX)
-		return -EBADMSG;
-	return memchr(identity->debug_link, '\0', sizeof(identity->debug_link)) ? 0 : -EBADMSG;
 }
 
 int identities_open(int cache_dirfd, struct identities **ret)
@@ -68,11 +62,9 @@ int identities_get(struct identities *t, const struct file_key *key, struct symb
 
 	if (fd_pread_full(t->fd, &p, sizeof(p), position(key)) < 0)
 		return -ENOENT;
-	if (p.magic != IDENTITIES_MAGIC || memcmp(&p.key, key, sizeof(*key)) != 0 || p.check != check_of(&p) ||
-	        identity_check(&p.identity) < 0)
+	if (p.magic != IDENTITIES_MAGIC || memcmp(&p.key, key, sizeof(*key)) != 0 || p.check != check_of(&p))
 		return -ENOENT;
-	*ret = p.identity;
-	return 0;
+	return answer_identity(&p.identity, sizeof(p.identity), ret) < 0 ? -ENOENT : 0;
 }
 
 void identities_put(struct identities *t, const struct file_key *key, const struct symbolizer_identity *identity)

@@ -15,6 +15,3 @@ DEFINE_CLEANUP(struct identities *, identities_close)
 /* -ENOENT: not known. */
 int identities_get(struct identities *t, const struct file_key *key, struct symbolizer_identity *ret);
 void identities_put(struct identities *t, const struct file_key *key, const struct symbolizer_identity *identity);
-
-/* Whether the numbers in it are within their limits; for whatever comes from a child or from disk. */
-int identity_check(const struct symbolizer_identity *identity);

@@ -44,13 +44,32 @@ static uint64_t bpf_ns(const struct manager *m)
 	return ns;
 }
 
+void manager_symbolizer_stats(const struct manager *m, struct symbolizer_stats *ret)
+{
+	*ret = (struct symbolizer_stats){ 0 };
+	for (unsigned i = 0; i < MANAGER_SYMBOLIZERS; i++) {
+		struct symbolizer_stats one = { 0 };
+
+		if (m->symbolizers[i])
+			symbolizer_stats(m->symbolizers[i], &one);
+		ret->requests += one.requests;
+		ret->failures += one.failures;
+		ret->kills += one.kills;
+		ret->starts += one.starts;
+		ret->cpu_ns += one.cpu_ns;
+		ret->rss_bytes += one.rss_bytes;
+		ret->queued += one.queued;
+		if (one.pid)
+			ret->pid = one.pid;
+	}
+}
+
 static uint64_t cost_ns(void *userdata)
 {
 	const struct manager *m = userdata;
-	struct symbolizer_stats symbolizer = { 0 };
+	struct symbolizer_stats symbolizer;
 
-	if (m->symbolizer)
-		symbolizer_stats(m->symbolizer, &symbolizer);
+	manager_symbolizer_stats(m, &symbolizer);
 	return usage_own_cpu_ns() + symbolizer.cpu_ns + uploads_children_cpu_ns(m->uploads) + bpf_ns(m) +
 	       (m->storekeeper ? storekeeper_cpu_ns(m->storekeeper) : 0);
 }
@@ -149,7 +168,7 @@ static struct symbols_config symbols_config(const struct manager *m)
 	const struct config *c = m->config;
 
 	return (struct symbols_config){
-		.symbolizer = m->symbolizer,
+		.symbolizer = m->symbolizers[FOR_NAMES],
 		.cache_dirfd = m->cache_dirfd,
 		.inlines = c->inlines,
 		.debug_directories = (const char *const *)c->debug_directories.items,
@@ -354,10 +373,12 @@ static int open_services(struct manager *m)
 	struct symbols_config symbols;
 	int r;
 
-	r = symbolizer_new(m->event, &symbolizer, &m->symbolizer);
-	if (r < 0)
-		return log_err(r, "cannot use the symbolizer %s", m->options.symbolizer_path);
-	code.symbolizer = m->symbolizer;
+	for (unsigned i = 0; i < MANAGER_SYMBOLIZERS; i++) {
+		r = symbolizer_new(m->event, &symbolizer, &m->symbolizers[i]);
+		if (r < 0)
+			return log_err(r, "cannot use the symbolizer %s", m->options.symbolizer_path);
+	}
+	code.symbolizer = m->symbolizers[FOR_ROWS];
 	r = code_new(&code, &m->code);
 	if (r == -EPERM || r == -EACCES)
 		return log_err(r, "cannot load BPF programs; " MANAGER_NEEDS);
@@ -508,7 +529,8 @@ struct manager *manager_free(struct manager *m)
 	while ((n = LIST_FIRST(&m->pending)))
 		assembly_hurry(n->assembly);
 	continuous_stop(m);
-	m->symbolizer = symbolizer_free(m->symbolizer); /* completes what is under way */
+	for (unsigned i = 0; i < MANAGER_SYMBOLIZERS; i++)
+		m->symbolizers[i] = symbolizer_free(m->symbolizers[i]); /* completes what is under way */
 	m->symbols = symbols_free(m->symbols);
 	m->code = code_free(m->code);
 	cgroups_free(m->cgroups);

@@ -18,6 +18,9 @@
 
 #define MANAGER_NEEDS "run it as root, or with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_SYSLOG"
 
+/* Two children, so that rows of new code never wait for names, which can take seconds. */
+enum { FOR_ROWS, FOR_NAMES, MANAGER_SYMBOLIZERS };
+
 struct manager_options {
 	const char *config_path; /* NULL: no file, defaults */
 	bool config_must_exist;
@@ -57,7 +60,7 @@ struct manager {
 	struct manager_options options;
 	struct config *config;
 	sd_event *event;
-	struct symbolizer *symbolizer;
+	struct symbolizer *symbolizers[MANAGER_SYMBOLIZERS];
 	struct code *code;
 	struct symbols *symbols;
 	struct cgroups *cgroups;
@@ -98,8 +101,9 @@ bool manager_is_busy(const struct manager *m);
 const char *manager_store_path(const struct manager *m);
 
 /* Called by a part that has a gather of its own. */
-void manager_gather_closed(struct manager *m, struct gather *g); /* frees it and keeps its cost */
-void manager_went_idle(struct manager *m);                       /* something that stopping waits for has ended */
+void manager_gather_closed(struct manager *m, struct gather *g);                      /* frees it and keeps its cost */
+void manager_symbolizer_stats(const struct manager *m, struct symbolizer_stats *ret); /* of all, added up */
+void manager_went_idle(struct manager *m); /* something that stopping waits for has ended */
 
 /* continuous.c */
 int continuous_start(struct manager *m); /* the configuration's sources, in place of those that run */

@@ -8,16 +8,27 @@
 #include <sys/mman.h>
 #include <sys/queue.h>
 #include <sys/stat.h>
+#include <xxhash.h>
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/intern.h"
 #include "daemon/extents.h"
+#include "symbolizer/answer.h"
 #include "symbolizer/protocol.h"
+
+/* A file of the cache is the symbolizer's answer with checks behind it, so that nothing has to be synced: a crash costs
+ * what it damaged. */
+struct rows_trailer {
+	uint64_t magic;
+	uint64_t check; /* of header, directory of pages, rules and page checks */
+};
+#define TRAILER_MAGIC 0x314b435252424d45ull /* "EMBRRCK1" */
 
 #define FILE_PAGES_MAX (1u << 16) /* 4 GiB of one file */
 #define FILE_RULES_MAX (1u << 16)
 #define SETTLE_NS (300 * NS_PER_MS) /* far longer than a program runs */
 #define ROWS_DIRECTORY "rows"
+#define ROWS_NAME_MAX (sizeof(ROWS_DIRECTORY) + 2 * BUILD_ID_BYTES_MAX + 2)
 
 struct rows_file {
 	LIST_ENTRY(rows_file) next;
@@ -26,7 +37,8 @@ struct rows_file {
 	int fd; /* -1: the file in the cache is opened at need */
 	struct rows_header header;
 	struct rows_page *pages;
-	uint16_t *rules; /* the file's rule -> the global one */
+	uint32_t *checks; /* of each page's rows */
+	uint16_t *rules;  /* the file's rule -> the global one */
 	uint32_t first_slot, first_page, n_slots;
 };
 
@@ -234,7 +246,7 @@ void rows_stats(const struct rows *r, struct rows_stats *ret)
 
 static int cache_open(const struct rows *r, const char *file_id)
 {
-	char name[sizeof(ROWS_DIRECTORY) + 2 * BUILD_ID_BYTES_MAX + 2];
+	char name[ROWS_NAME_MAX];
 	int fd;
 
 	if (r->cache_dirfd < 0)
@@ -242,6 +254,16 @@ static int cache_open(const struct rows *r, const char *file_id)
 	(void)snprintf(name, sizeof(name), ROWS_DIRECTORY "/%s", file_id);
 	fd = openat(r->cache_dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	return fd < 0 ? -errno : fd;
+}
+
+static void cache_drop(const struct rows *r, const char *file_id)
+{
+	char name[ROWS_NAME_MAX];
+
+	if (r->cache_dirfd < 0)
+		return;
+	(void)snprintf(name, sizeof(name), ROWS_DIRECTORY "/%s", file_id);
+	(void)unlinkat(r->cache_dirfd, name, 0);
 }
 
 static int pages_check(const struct rows_file *f)
@@ -269,40 +291,71 @@ static uint64_t rows_position(const struct rows_file *f, uint32_t row)
 	       (uint64_t)f->header.n_rules * sizeof(struct unwind_rule) + (uint64_t)row * sizeof(struct unwind_row);
 }
 
-/* Header, directory of pages and rules; the rows stay where they are. */
-static int file_read(struct rows *r, struct rows_file *f, int fd)
+static int header_read(struct rows_file *f, int fd)
 {
-	_cleanup_free_ struct unwind_rule *rules = NULL;
 	const struct rows_header *h = &f->header;
 	struct stat st;
-	int error;
+	int error = fd_pread_full(fd, &f->header, sizeof(f->header), 0);
 
-	error = fd_pread_full(fd, &f->header, sizeof(f->header), 0);
 	if (error < 0)
-		return error == -EIO ? -EBADMSG : error;
+		return error;
 	if (h->magic != ROWS_MAGIC || h->n_pages == 0 || h->n_pages > FILE_PAGES_MAX || h->n_rules == 0 ||
 	        h->n_rules > FILE_RULES_MAX || h->n_rows > ROWS_MAX)
 		return -EBADMSG;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if ((uint64_t)st.st_size != rows_position(f, h->n_rows))
-		return -EBADMSG;
-	f->pages = calloc(h->n_pages, sizeof(*f->pages));
-	f->rules = calloc(h->n_rules, sizeof(*f->rules));
-	rules = calloc(h->n_rules, sizeof(*rules));
-	if (!f->pages || !f->rules || !rules)
-		return -ENOMEM;
-	error = fd_pread_full(fd, f->pages, h->n_pages * sizeof(*f->pages), sizeof(*h));
-	if (error == 0)
-		error = pages_check(f);
-	if (error == 0)
-		error = fd_pread_full(
-		        fd, rules, h->n_rules * sizeof(*rules), sizeof(*h) + h->n_pages * sizeof(*f->pages));
+	return (uint64_t)st.st_size == rows_position(f, h->n_rows) + h->n_pages * sizeof(*f->checks) +
+	                                       sizeof(struct rows_trailer)
+	               ? 0
+	               : -EBADMSG;
+}
+
+static uint32_t page_check(const struct unwind_row *rows, uint32_t n)
+{
+	return (uint32_t)XXH3_64bits(rows, n * sizeof(*rows));
+}
+
+/* before: what stands before the rows */
+static uint64_t directory_check(const void *before, size_t size, const uint32_t *checks, uint32_t n_pages)
+{
+	return XXH3_64bits_withSeed(checks, n_pages * sizeof(*checks), XXH3_64bits(before, size));
+}
+
+/* Header, directory of pages and rules; the rows stay where they are. */
+static int file_read(struct rows *r, struct rows_file *f, int fd)
+{
+	const struct rows_header *h = &f->header;
+	_cleanup_free_ char *before = NULL;
+	const struct unwind_rule *rules;
+	struct rows_trailer trailer;
+	uint64_t end;
+	int error;
+
+	error = header_read(f, fd);
 	if (error < 0)
-		return error == -EIO ? -EBADMSG : error;
+		return error;
+	before = malloc(rows_position(f, 0));
+	f->pages = calloc(h->n_pages, sizeof(*f->pages));
+	f->checks = calloc(h->n_pages, sizeof(*f->checks));
+	f->rules = calloc(h->n_rules, sizeof(*f->rules));
+	if (!before || !f->pages || !f->checks || !f->rules)
+		return -ENOMEM;
+	end = rows_position(f, h->n_rows);
+	error = fd_pread_full(fd, before, rows_position(f, 0), 0);
+	if (error == 0)
+		error = fd_pread_full(fd, f->checks, h->n_pages * sizeof(*f->checks), end);
+	if (error == 0)
+		error = fd_pread_full(fd, &trailer, sizeof(trailer), end + h->n_pages * sizeof(*f->checks));
+	if (error < 0)
+		return error;
+	if (trailer.magic != TRAILER_MAGIC ||
+	        trailer.check != directory_check(before, rows_position(f, 0), f->checks, h->n_pages))
+		return -EBADMSG;
+	memcpy(f->pages, before + sizeof(*h), h->n_pages * sizeof(*f->pages));
+	rules = (const void *)(before + sizeof(*h) + h->n_pages * sizeof(*f->pages));
 	for (uint32_t i = 0; i < h->n_rules; i++)
 		f->rules[i] = rule_intern(r, &rules[i]);
-	return 0;
+	return pages_check(f);
 }
 
 /* Slots for all pages from the first to the last; those that the file does not list hold no rows. */
@@ -340,6 +393,8 @@ static int file_new(struct rows *r, const char *file_id, int fd, bool keep_fd, s
 	LIST_INSERT_HEAD(&r->files, f, next);
 	(void)snprintf(f->file_id, sizeof(f->file_id), "%s", file_id);
 	error = file_read(r, f, fd);
+	if (error == -EIO)
+		error = -EBADMSG; /* shorter than it says */
 	if (error == 0)
 		error = file_slots(r, f);
 	if (error == 0 && keep_fd) {
@@ -370,24 +425,60 @@ int rows_file_open(struct rows *r, const char *file_id, struct rows_file **ret)
 	return fd < 0 ? fd : file_new(r, file_id, fd, false, ret);
 }
 
-int rows_file_make(struct rows *r, const char *file_id, const void *answer, size_t size, struct rows_file **ret)
+static int memory_file(const struct iovec *parts, size_t n_parts, int *ret)
 {
-	char name[2 * BUILD_ID_BYTES_MAX + 2];
-	_cleanup_close_ int fd = -1, dir = -1;
-	int error = -ENOENT;
+	_cleanup_close_ int fd = memfd_create("rows", MFD_CLOEXEC);
 
-	(void)snprintf(name, sizeof(name), "%s", file_id);
-	if (r->cache_dirfd >= 0) {
-		dir = openat(r->cache_dirfd, ROWS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		error = dir < 0 ? -errno : file_write_atomic(dir, name, answer, size, 0600);
-	}
-	if (error == 0)
-		return rows_file_open(r, file_id, ret);
-	/* no cache, or a full disk: memory does */
-	fd = memfd_create("rows", MFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	error = fd_write_full(fd, answer, size);
+	for (size_t i = 0; i < n_parts; i++) {
+		int error = fd_write_full(fd, parts[i].iov_base, parts[i].iov_len);
+
+		if (error < 0)
+			return error;
+	}
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
+static int cache_write(const struct rows *r, const char *file_id, const struct iovec *parts, size_t n_parts)
+{
+	_cleanup_close_ int dir = -1;
+
+	if (r->cache_dirfd < 0)
+		return -ENOENT;
+	dir = openat(r->cache_dirfd, ROWS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return dir < 0 ? -errno : file_replace(dir, file_id, parts, n_parts, 0600);
+}
+
+int rows_file_make(struct rows *r, const char *file_id, const void *answer, size_t size, struct rows_file **ret)
+{
+	_cleanup_free_ uint32_t *checks = NULL;
+	struct rows_trailer trailer = { .magic = TRAILER_MAGIC };
+	struct answer_rows v;
+	_cleanup_close_ int fd = -1;
+	int error = answer_rows(answer, size, &v);
+
+	if (error < 0)
+		return error;
+	if (v.n_pages == 0)
+		return -ENODATA;
+	checks = calloc(v.n_pages, sizeof(*checks));
+	if (!checks)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < v.n_pages; i++)
+		checks[i] = page_check(v.rows + v.pages[i].first_row, v.pages[i].n_rows);
+	trailer.check =
+	        directory_check(answer, (size_t)((const char *)v.rows - (const char *)answer), checks, v.n_pages);
+	const struct iovec parts[] = {
+		{ .iov_base = (void *)answer, .iov_len = size },
+		{ .iov_base = checks, .iov_len = v.n_pages * sizeof(*checks) },
+		{ .iov_base = &trailer, .iov_len = sizeof(trailer) },
+	};
+	if (cache_write(r, file_id, parts, ARRAY_SIZE(parts)) == 0)
+		return rows_file_open(r, file_id, ret);
+	/* no cache, or a full disk: memory does */
+	error = memory_file(parts, ARRAY_SIZE(parts), &fd);
 	return error < 0 ? error : file_new(r, file_id, fd, true, ret);
 }
 
@@ -404,6 +495,7 @@ struct rows_file *rows_file_free(struct rows *r, struct rows_file *f)
 		extents_give(r->slots, f->first_slot, f->n_slots);
 	close_fd(f->fd);
 	free(f->pages);
+	free(f->checks);
 	free(f->rules);
 	free(f);
 	return NULL;
@@ -452,7 +544,7 @@ static int page_read(struct rows *r, struct rows_file *f, const struct rows_page
 	error = fd_pread_full(fd, r->buffer, p->n_rows * sizeof(*r->buffer), rows_position(f, p->first_row));
 	if (error < 0)
 		return error;
-	if (r->buffer[0].offset_low != 0)
+	if (page_check(r->buffer, p->n_rows) != f->checks[p - f->pages] || r->buffer[0].offset_low != 0)
 		return -EBADMSG;
 	for (uint32_t i = 0; i < p->n_rows; i++) {
 		struct unwind_row *row = &r->buffer[i];
@@ -488,7 +580,9 @@ static int load(struct rows *r, struct rows_file *f, const struct rows_page *p, 
 	error = page_read(r, f, p);
 	if (error < 0) {
 		r->failed++;
-		(void)page_write(r, slot, 0, UNWIND_PAGE_EMPTY, 0); /* damaged: ask no more */
+		(void)page_write(r, slot, 0, UNWIND_PAGE_EMPTY, 0); /* damaged: ask no more, and the next start anew */
+		if (error == -EBADMSG)
+			cache_drop(r, f->file_id);
 		return error;
 	}
 	if (extents_take(r->blocks, n, &first) < 0) {

@@ -55,13 +55,11 @@ static uint64_t map_bytes(const struct manager *m, const struct code_stats *code
 
 static json_t *memory_json(const struct manager *m, const struct code_stats *code, const struct symbolizer_stats *child)
 {
-	struct usage own = { 0 }, symbolizer = { 0 };
+	struct usage own = { 0 };
 
 	(void)usage_of(0, &own);
-	if (child->pid > 0)
-		(void)usage_of(child->pid, &symbolizer);
 	return json_pack("{sIsIsI}", "emberd_rss_bytes", NUMBER(own.rss_bytes), "children_rss_bytes",
-	        NUMBER(symbolizer.rss_bytes + uploads_children_rss_bytes(m->uploads)), "bpf_map_bytes",
+	        NUMBER(child->rss_bytes + uploads_children_rss_bytes(m->uploads)), "bpf_map_bytes",
 	        NUMBER(map_bytes(m, code)));
 }
 
@@ -108,14 +106,14 @@ static json_t *symbols_json(const struct manager *m, const struct symbolizer_sta
 
 json_t *status_json(struct manager *m)
 {
-	struct symbolizer_stats child = { 0 };
+	struct symbolizer_stats child;
 	struct code_stats code = { 0 };
 
-	symbolizer_stats(m->symbolizer, &child);
+	manager_symbolizer_stats(m, &child);
 	code_stats(m->code, &code);
-	return json_pack("{sssIsIsssIsIsosososososososo}", "version", EMBER_VERSION, "pid", NUMBER(getpid()), "uptime_ns",
-	        NUMBER(clock_now_ns(CLOCK_REALTIME) - m->start_ns), "store", manager_store_path(m), "interval_ns",
-	        NUMBER(m->config->interval_ns), "recordings", NUMBER(record_count(m)), "memory",
+	return json_pack("{sssIsIsssIsIsosososososososo}", "version", EMBER_VERSION, "pid", NUMBER(getpid()),
+	        "uptime_ns", NUMBER(clock_now_ns(CLOCK_REALTIME) - m->start_ns), "store", manager_store_path(m),
+	        "interval_ns", NUMBER(m->config->interval_ns), "recordings", NUMBER(record_count(m)), "memory",
 	        memory_json(m, &code, &child), "cpu", cpu_json(m, &child), "windows", windows_json(m), "code",
 	        code_json(&code), "symbols", symbols_json(m, &child), "sources", sources_json(m), "uploads",
 	        uploads_status(m->uploads), "storekeeper",

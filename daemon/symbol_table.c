@@ -279,25 +279,14 @@ int symbol_table_read(int dirfd, const char *name, struct symbol_table **ret)
 /* Not synced: what a crash damages the checksum tells, and it is asked again. */
 int symbol_table_write(const struct symbol_table *t, int dirfd, const char *name)
 {
-	char temporary[SYMBOL_TABLE_NAME_MAX + 32];
-	_cleanup_close_ int fd = -1;
 	struct table_header h = *t->header;
-	int r;
+	const struct iovec parts[] = {
+		{ .iov_base = &h, .iov_len = sizeof(h) },
+		{ .iov_base = (void *)(t->header + 1), .iov_len = t->size - sizeof(h) },
+	};
 
-	if (snprintf(temporary, sizeof(temporary), ".%s.%d.tmp", name, getpid()) >= (int)sizeof(temporary))
-		return -ENAMETOOLONG;
 	h.checksum = XXH3_64bits(t->header + 1, t->size - sizeof(h));
-	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	r = fd_write_full(fd, &h, sizeof(h));
-	if (r == 0)
-		r = fd_write_full(fd, t->header + 1, t->size - sizeof(h));
-	if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
-		r = -errno;
-	if (r < 0)
-		(void)unlinkat(dirfd, temporary, 0);
-	return r;
+	return file_replace(dirfd, name, parts, ARRAY_SIZE(parts), 0600);
 }
 
 /* ---- look-up ----------------------------------------------------------------------------------------------------- */

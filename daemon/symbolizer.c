@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/helper.h"
+#include "daemon/usage.h"
 
 #define WALL_PER_CPU 4 /* a request may take this many times its CPU limit on a busy host */
 #define LARGE_FILE_BYTES (16u << 20)
@@ -460,9 +461,13 @@ int symbolizer_request(struct symbolizer *s, enum symbolizer_kind kind, uint32_t
 
 void symbolizer_stats(const struct symbolizer *s, struct symbolizer_stats *ret)
 {
+	struct usage usage;
+
 	*ret = s->stats;
 	if (s->child) {
 		ret->pid = s->child->pid;
+		if (usage_of(s->child->pid, &usage) == 0)
+			ret->rss_bytes = usage.rss_bytes;
 		ret->cpu_ns += child_cpu_ns(s->child->pid);
 	}
 }

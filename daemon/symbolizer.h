@@ -33,7 +33,8 @@ int symbolizer_request(struct symbolizer *s, enum symbolizer_kind kind, uint32_t
 
 struct symbolizer_stats {
 	uint64_t requests, failures, kills, starts, cpu_ns;
-	pid_t pid; /* 0: no child now */
+	uint64_t rss_bytes; /* now */
+	pid_t pid;          /* 0: no child now */
 	uint32_t queued;
 };
 void symbolizer_stats(const struct symbolizer *s, struct symbolizer_stats *ret);

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """emberd as an operator meets it: windows in the store, labels and ledger, reload with a good and a bad file, a second
 daemon, perf maps that are traps, recordings beside it, SIGTERM writing the last window, no permission."""
-import glob
 import json
 import os
 import pwd
@@ -14,59 +13,11 @@ import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 import check
+from emberd import Daemon
 from pprof import Profile
 
 check.need_root()
 check.need_tool("zstd")
-
-
-class Daemon:
-    def __init__(self, directory, config):
-        self.directory = directory
-        self.config = os.path.join(directory, "emberd.conf")
-        self.store = os.path.join(directory, "store")
-        self.socket = os.path.join(directory, "run/control.sock")
-        self.write(config)
-        self.log = open(os.path.join(directory, "log"), "w+")
-        self.process = subprocess.Popen(self.arguments(), stderr=self.log)
-        self.wait(lambda: os.path.exists(self.socket) and self.status(), 20)
-
-    def arguments(self):
-        return [check.EMBERD, "--foreground", "--config", self.config, "--store", self.store, "--runtime-dir",
-                os.path.dirname(self.socket)]
-
-    def write(self, config):
-        with open(self.config, "w") as f:
-            f.write(config)
-
-    def wait(self, condition, seconds):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and self.process.poll() is None:
-            if condition():
-                return True
-            time.sleep(0.1)
-        return False
-
-    def ctl(self, *args, **kwargs):
-        return check.run(check.EMBERCTL, *args, "--source", self.socket, **kwargs)
-
-    def status(self):
-        done = self.ctl("status", "--json", fail_ok=True)
-        return json.loads(done.stdout) if done.returncode == 0 else None
-
-    def rate(self):
-        return [x["rate"] for x in self.status()["sources"] if x["name"] == "cpu"]
-
-    def said(self):
-        self.log.flush()
-        return open(self.log.name).read()
-
-    def windows(self):
-        return sorted(glob.glob(os.path.join(self.store, "cpu/*/*.pb.zst")))
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
 
 
 def configuration():
