@@ -299,6 +299,8 @@ struct source_constants {
 	X(NO_KERNEL_STACK, "no-kernel-stack")                                                                          \
 	X(FRAMES_BY_ROWS, "frames-by-rows")                                                                            \
 	X(FRAMES_BY_FP, "frames-by-frame-pointer")                                                                     \
+	X(RETURN_PROBES, "return-probes-seen-through")                                                                 \
+	X(RETURN_PROBES_UNKNOWN, "return-probes-unknown")                                                              \
 	X(FILE_EVENTS, "file-events")                                                                                  \
 	X(FILE_EVENTS_LOST, "file-events-lost")                                                                        \
 	X(FILES_FULL, "file-table-full")                                                                               \

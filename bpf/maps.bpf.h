@@ -86,8 +86,9 @@ struct scratch {
 	__u32 switches;
 	__u32 doubt; /* enum stack_end: a frame pointer was followed where nothing says that there is one */
 	__u32 by_rows, by_fp;
-	__u64 exe_file;  /* struct file of the executable, whose index is in the record */
-	__u32 exe_flags; /* FILE_ENTRY_* of it */
+	__u64 trampoline; /* where return probes make calls return to; 0: none is armed in this thread */
+	__u64 exe_file;   /* struct file of the executable, whose index is in the record */
+	__u32 exe_flags;  /* FILE_ENTRY_* of it */
 	volatile struct {
 		__u32 pattern, text, star, mark;
 	} glob;

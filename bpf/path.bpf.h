@@ -49,11 +49,33 @@ static __always_inline int path_step(struct scratch *s, struct path_walk *w)
 	return 0;
 }
 
+/* Where the process sees the file: of a file on overlayfs the kernel maps one that lies in a layer, where nobody looks.
+ */
+static __always_inline void path_of(struct path_walk *w, const struct file *file)
+{
+	const struct backing_file___user *backing = (const void *)file;
+
+	if (bpf_core_field_exists(backing->user_path) && (BPF_CORE_READ(file, f_mode) & FMODE_BACKING_FLAG)) {
+		w->dentry = BPF_CORE_READ(backing, user_path.dentry);
+		w->mount = mount_of(BPF_CORE_READ(backing, user_path.mnt));
+	} else {
+		w->dentry = BPF_CORE_READ(file, f_path.dentry);
+		w->mount = mount_of(BPF_CORE_READ(file, f_path.mnt));
+	}
+}
+
+/* A memory file stands in no directory: its name alone ("memfd:NAME"). */
+static __always_inline void path_of_nowhere(struct scratch *s, const struct dentry *dentry)
+{
+	long n = bpf_probe_read_kernel_str(s->path, FILE_RECORD_NAME_BYTES, BPF_CORE_READ(dentry, d_name.name));
+
+	s->file_record.path_bytes = n > 0 ? n : 0;
+}
+
 /* Writes s->path, s->file_record.path_bytes and flags. */
 __noinline int path_write(__u32 slot, __u64 file_address)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	const struct file *file = (const void *)file_address;
 	struct scratch *s = scratch_get(slot);
 	struct path_walk w = { 0 };
 	const struct dentry *dentry;
@@ -66,9 +88,8 @@ __noinline int path_write(__u32 slot, __u64 file_address)
 	fs = BPF_CORE_READ(task, fs);
 	w.root = BPF_CORE_READ(fs, root.dentry);
 	w.root_mount = mount_of(BPF_CORE_READ(fs, root.mnt));
-	dentry = BPF_CORE_READ(file, f_path.dentry);
-	w.dentry = dentry;
-	w.mount = mount_of(BPF_CORE_READ(file, f_path.mnt));
+	path_of(&w, (const void *)file_address);
+	dentry = w.dentry;
 	if (!BPF_CORE_READ(dentry, d_hash.pprev))
 		s->file_record.flags |= FILE_RECORD_DELETED;
 	for (int i = 0; i < 2 * FILE_RECORD_COMPONENTS && r == 0; i++)
@@ -77,5 +98,7 @@ __noinline int path_write(__u32 slot, __u64 file_address)
 		count(COUNTER_PATH_CUT);
 		s->file_record.flags |= FILE_RECORD_CUT;
 	}
+	if (s->file_record.path_bytes == 0)
+		path_of_nowhere(s, dentry);
 	return 0;
 }

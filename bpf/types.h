@@ -142,6 +142,7 @@ struct inode {
 };
 
 struct file {
+	unsigned int f_mode;
 	struct inode *f_inode;
 	struct path f_path;
 };
@@ -187,10 +188,28 @@ typedef struct {
 	void *vdso;
 } mm_context_t;
 
+struct xol_area {
+	unsigned long vaddr;
+};
+
+struct uprobes_state {
+	struct xol_area *xol_area;
+};
+
+struct return_instance {
+	unsigned long stack, orig_ret_vaddr;
+	struct return_instance *next;
+};
+
+struct uprobe_task {
+	struct return_instance *return_instances;
+};
+
 struct mm_struct {
 	struct maple_tree mm_mt;
 	struct file *exe_file;
 	mm_context_t context;
+	struct uprobes_state uprobes_state;
 };
 
 struct fs_struct {
@@ -214,6 +233,7 @@ struct task_struct {
 	u64 start_boottime;
 	struct fs_struct *fs;
 	struct signal_struct *signal;
+	struct uprobe_task *utask;
 	unsigned long min_flt;
 };
 
@@ -245,6 +265,10 @@ struct inode___mtime { /* before */
 	struct timespec64___any i_mtime;
 };
 
+struct backing_file___user { /* 6.8 and later: what is mapped where a file on overlayfs is */
+	struct path user_path;
+};
+
 struct rb_node___old {
 	struct rb_node___old *rb_right, *rb_left;
 };
@@ -265,3 +289,4 @@ struct vm_area_struct___old {
 
 #define PF_KTHREAD_FLAG 0x00200000
 #define PF_EXITING_FLAG 0x00000004
+#define FMODE_BACKING_FLAG (1u << 25)

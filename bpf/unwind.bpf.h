@@ -187,6 +187,49 @@ static __always_inline void frame_push(struct scratch *s, const struct mapping *
 	}
 }
 
+/* ---- return probes: the kernel has put the address of a trampoline in place of a return address and keeps the true
+ * one in a list of the thread, with the place on the stack that it was taken from. ---- */
+
+#define RETURN_PROBES_MAX 64 /* the kernel's own limit */
+
+/* 0 for a thread in which none is armed, which is nearly always: two reads. */
+static __always_inline __u64 trampoline_read(const struct task_struct *task)
+{
+	const struct uprobe_task *utask;
+
+	if (!bpf_core_field_exists(struct task_struct, utask) ||
+	        !bpf_core_field_exists(struct uprobe_task, return_instances) ||
+	        !bpf_core_field_exists(struct mm_struct, uprobes_state))
+		return 0;
+	utask = BPF_CORE_READ(task, utask);
+	if (!utask || !BPF_CORE_READ(utask, return_instances))
+		return 0;
+	return BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr);
+}
+
+/* Puts the true return address in place of the trampoline's. 0, or STACK_END_BAD_PC. */
+__noinline int return_probe_pass(__u32 slot)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct scratch *s = scratch_get(slot);
+	const struct return_instance *instance;
+
+	if (!s)
+		return STACK_END_BAD_PC;
+	instance = BPF_CORE_READ(task, utask, return_instances);
+	for (int i = 0; i < RETURN_PROBES_MAX && instance; i++) {
+		/* several probes on one call: all have the true address */
+		if (BPF_CORE_READ(instance, stack) == s->registers.sp - 8) {
+			s->registers.pc = BPF_CORE_READ(instance, orig_ret_vaddr);
+			count(COUNTER_RETURN_PROBES);
+			return 0;
+		}
+		instance = BPF_CORE_READ(instance, next);
+	}
+	count(COUNTER_RETURN_PROBES_UNKNOWN);
+	return STACK_END_BAD_PC;
+}
+
 /* One frame: notes it and moves the registers to its caller. UNWIND_CONTINUE or an enum stack_end. */
 __noinline int unwind_frame(__u32 slot)
 {
@@ -200,6 +243,8 @@ __noinline int unwind_frame(__u32 slot)
 		return STACK_END_NO_REGISTERS;
 	if (s->registers.pc == 0)
 		return STACK_END_COMPLETE;
+	if (s->registers.pc == s->trampoline && return_probe_pass(slot) != 0)
+		return STACK_END_BAD_PC;
 	flags = s->frame_flags;
 	s->lookup = s->registers.pc - (flags & FRAME_RETURN_ADDRESS ? 1 : 0);
 	if (!mapping_known(s, s->lookup)) {
@@ -233,6 +278,7 @@ static __always_inline int unwind_user(__u32 slot, struct scratch *s)
 	int end = UNWIND_CONTINUE;
 
 	s->n_mappings = 0;
+	s->trampoline = trampoline_read((const void *)bpf_get_current_task());
 	s->frame_flags = 0;
 	s->switches = 0;
 	s->doubt = 0;

@@ -95,7 +95,14 @@ static struct code_entry *entry_get(struct code *c, uint32_t id)
 
 static struct reach entry_reach(const struct code_entry *e)
 {
-	return (struct reach){ .key = e->key, .pid = e->pid, .path = e->path };
+	return (struct reach){
+		.key = e->key,
+		.pid = e->pid,
+		.path = e->path,
+		.start = e->start,
+		.end = e->end,
+		.is_exe = e->is_exe,
+	};
 }
 
 static void entry_drop_fd(struct code *c, struct code_entry *e)
@@ -488,6 +495,9 @@ void code_meet(struct code *c, uint32_t index, const struct code_meeting *m)
 	if (m->is_deleted)
 		e->file.flags |= CODE_DELETED;
 	e->pid = m->reach.pid;
+	e->start = m->reach.start;
+	e->end = m->reach.end;
+	e->is_exe = m->reach.is_exe;
 	e->is_sampled = m->is_sampled;
 	fd = reach_open(&m->reach);
 	if (fd < 0) {

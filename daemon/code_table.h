@@ -24,8 +24,10 @@ struct code_entry {
 	char *path;
 	char file_id[2 * BUILD_ID_BYTES_MAX + 1];
 	struct rows_file *rows;
-	int fd; /* while it is worked on, and for files that their path no longer leads to */
-	pid_t pid;
+	int fd;              /* while it is worked on, and for files that their path no longer leads to */
+	pid_t pid;           /* of a process that has it mapped, there: */
+	uint64_t start, end; /* 0, 0: as its executable, or not known */
+	bool is_exe;
 	unsigned tries;
 	bool is_sampled;
 	bool is_filling;

@@ -3,18 +3,34 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statfs.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-bool reach_is_same(const struct file_key *key, const struct stat *st)
+/* But for the inode's number. */
+static bool is_alike(const struct file_key *key, const struct stat *st)
 {
 	uint64_t mtime_ns = (uint64_t)st->st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st->st_mtim.tv_nsec;
 
+	return S_ISREG(st->st_mode) && (uint64_t)st->st_size == key->size_bytes && mtime_ns == key->mtime_ns;
+}
+
+bool reach_is_same(const struct file_key *key, const struct stat *st)
+{
 	/* not the device: overlay and btrfs show another one to stat than the kernel keeps */
-	return S_ISREG(st->st_mode) && st->st_ino == key->inode && (uint64_t)st->st_size == key->size_bytes &&
-	       mtime_ns == key->mtime_ns;
+	return is_alike(key, st) && st->st_ino == key->inode;
+}
+
+/* overlayfs tells stat a number that may be neither its own inode's nor that of the layer's file, which is what the
+ * kernel maps: there size and time of modification, to the nanosecond, must do. */
+static bool is_same_on_overlay(const struct file_key *key, const struct stat *st, int fd)
+{
+	struct statfs fs;
+
+	return is_alike(key, st) && fstatfs(fd, &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
 /* Looks first, by O_PATH, and opens only what is the file: opening a FIFO or a device can have effects. */
@@ -30,7 +46,7 @@ static int open_same(const struct file_key *key, const char *name)
 		return -errno;
 	if (fstat(looking, &st) < 0)
 		return -errno;
-	if (!reach_is_same(key, &st))
+	if (!reach_is_same(key, &st) && !is_same_on_overlay(key, &st, looking))
 		return -ESTALE;
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", looking);
 	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

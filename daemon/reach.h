@@ -1,6 +1,7 @@
 /* Reaching the file that a mapping or an executable is of, and making sure that it is that one: through the process's
  * map_files, its exe link, its root, or the path as it stands. Anything but a regular file with the inode, size and
- * modification time that the kernel told is refused, so a replaced file, a FIFO or a device is never read. */
+ * modification time that the kernel told is refused, so a replaced file, a FIFO or a device is never read. On
+ * overlayfs, whose numbers of inodes are made up, the other two must do. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,13 +4,16 @@
 #include <bpf/bpf.h>
 #include <fcntl.h>
 #include <link.h>
+#include <linux/perf_event.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "bpf/abi.h"
 #include "daemon/code.h"
 #include "daemon/sources.h"
@@ -214,6 +217,94 @@ static void recursion_is_seen_whole(void **state)
 	}
 }
 
+/* ---- return probes ---------------------------------------------------------------------------------------------- */
+
+struct place {
+	uint64_t address, offset;
+};
+
+static int on_place(struct dl_phdr_info *info, size_t size, void *userdata)
+{
+	struct place *p = userdata;
+
+	(void)size;
+	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+
+		if (h->p_type == PT_LOAD && p->address - info->dlpi_addr - h->p_vaddr < h->p_filesz)
+			p->offset = p->address - info->dlpi_addr - h->p_vaddr + h->p_offset;
+	}
+	return 1; /* the program itself is the first */
+}
+
+/* A return probe on a function of this program: its descriptor. */
+static int return_probe(uint64_t function)
+{
+	struct place place = { .address = function };
+	struct perf_event_attr attr = { .size = sizeof(attr), .config = 1, .uprobe_path = (uint64_t)(uintptr_t)t.exe };
+	_cleanup_free_ char *type = NULL;
+	int fd;
+
+	assert_int_equal(file_read_all(AT_FDCWD, "/sys/bus/event_source/devices/uprobe/type", 16, &type, NULL), 0);
+	attr.type = (uint32_t)strtoul(type, NULL, 10);
+	(void)dl_iterate_phdr(on_place, &place);
+	attr.probe_offset = place.offset;
+	fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static noinline_ void calls_outer(void)
+{
+	outer();
+	__asm__ volatile("" ::: "memory");
+}
+
+static void note_return_probes(void *total, const char *name, uint64_t value)
+{
+	if (strcmp(name, "return-probes-seen-through") == 0)
+		*(uint64_t *)total += value;
+}
+
+/* The kernel puts a trampoline in place of the return addresses; the stack is what it is without. */
+static void return_probes_are_seen_through(void **state)
+{
+	uint64_t plain[64], seen = 0;
+	size_t n;
+	int probes[3];
+
+	(void)state;
+	if (!features_has(FEATURE_UPROBE)) {
+		print_message("# %s\n", features_reason(FEATURE_UPROBE));
+		skip();
+	}
+	open_with(NULL);
+	learn();
+	for (int i = 0; i < 2; i++) { /* not inlined into one call each: the same places both times */
+		if (i == 1) {
+			probes[0] = return_probe((uint64_t)(uintptr_t)middle);
+			probes[1] = return_probe((uint64_t)(uintptr_t)middle);
+			probes[2] = return_probe((uint64_t)(uintptr_t)outer);
+		}
+		truth.n = 0;
+		calls_outer();
+		drain();
+		assert_string_equal(t.truncated, "");
+		if (i == 0) {
+			n = t.n_user;
+			assert_true(n > 4 && n <= ARRAY_SIZE(plain));
+			memcpy(plain, t.user, n * sizeof(*plain));
+		}
+	}
+	for (int i = 0; i < 3; i++)
+		close_fd(probes[i]);
+	assert_int_equal(t.n_user, n);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(t.user[i], plain[i]);
+	source_counters(t.instance, note_return_probes, &seen);
+	assert_int_equal(seen, 2);
+}
+
 static unsigned samples_with(const struct targets *targets)
 {
 	open_with(targets);
@@ -363,6 +454,7 @@ static int tear_down(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_call_chain_is_seen_whole),
 	cmocka_unit_test(recursion_is_seen_whole),
+	cmocka_unit_test(return_probes_are_seen_through),
 	cmocka_unit_test(selection_by_pid),
 	cmocka_unit_test(selection_by_comm),
 	cmocka_unit_test(selection_by_executable),
