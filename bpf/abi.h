@@ -149,6 +149,7 @@ enum {
 	RECORD_SAMPLE = 1,
 	RECORD_FILE = 2,
 	RECORD_PAGE = 3,
+	RECORD_STACK = 4,
 	RECORD_SOURCE_FIRST = 16, /* from here on a source's own */
 };
 
@@ -200,8 +201,9 @@ struct sample_record {
 	char comm[COMM_BYTES];   /* of the group leader */
 	char thread[COMM_BYTES]; /* of the thread */
 	__u16 n_kernel, n_user;
-	__u8 end; /* enum stack_end */
-	__u8 padding[3];
+	__u8 end;       /* enum stack_end */
+	__u8 is_copied; /* a stack_record with this time_ns came before it: user space can finish the stack */
+	__u8 padding[2];
 	__u32 cost_ns; /* of this sample, from the program's start to here */
 	__u32 padding2;
 	/* n_kernel addresses, then n_user packed frames; both leaf first */
@@ -244,6 +246,35 @@ struct page_record {
 	__u32 page;
 };
 
+/* A copy of the stack from where its rows were missing, sent right before its sample: rows come a moment later, the
+ * stack does not come again. */
+#define STACK_COPY_PAGES_MAX 16
+#define STACK_COPY_PAGE_BYTES 4096
+#define STACK_COPY_MAPPINGS 8
+
+struct stack_mapping {
+	__u64 start, end; /* 0, 0: none */
+	__u64 offset;     /* of start in the file */
+	__u32 file;       /* file index */
+	__u32 padding;
+};
+
+struct stack_record {
+	struct record_header header;
+	__u64 time_ns; /* of the sample */
+	__u64 pc, sp, fp;
+	__u64 base; /* address of pages: sp, rounded down to a page */
+	__u32 pid;
+	__u16 n_user;   /* frames of the sample that stand; the next one is the one at pc */
+	__u8 flags;     /* FRAME_* of that */
+	__u8 n_pages;   /* that could be read */
+	__u32 switches; /* as unwind_step.h counts them */
+	__u32 padding;
+	struct stack_mapping mappings[STACK_COPY_MAPPINGS];
+	/* pages: n_pages of them were read, the record may have room for more */
+};
+_Static_assert(sizeof(struct stack_record) == 64 + 32 * STACK_COPY_MAPPINGS, "stack_record");
+
 /* ---- selection -------------------------------------------------------------------------------------------------- */
 
 #define SELECT_PIDS_MAX 8192
@@ -283,6 +314,8 @@ struct source_constants {
 	struct select_rules select[SELECT_LISTS];
 	__u32 ring_wake_bytes; /* wake user space when this much waits */
 	__u32 kernel_stacks;   /* 0 or 1 */
+	__u32 copies_stacks;   /* 0 or 1: stacks whose rows are missing are sent to be finished */
+	__u32 padding;
 };
 
 /* ---- counters --------------------------------------------------------------------------------------------------- */
@@ -311,6 +344,8 @@ struct source_constants {
 	X(VMA_RETRIES, "vma-retries")                                                                                  \
 	X(VMA_NONE, "vma-none")                                                                                        \
 	X(VMA_STALE, "vma-stale")                                                                                      \
+	X(STACKS_COPIED, "copies-of-stacks")                                                                           \
+	X(COPIES_SKIPPED, "copies-of-stacks-skipped")                                                                  \
 	X(PATH_CUT, "path-cut")                                                                                        \
 	X(FORKS_FULL, "pid-table-full")                                                                                \
 	X(FAULT_UNWATCHED, "fault-unwatched")                                                                          \

@@ -73,6 +73,101 @@ static __always_inline void emit_kernel_stack(void *ctx, struct scratch *s)
 	s->n_frames = s->record.n_kernel = (__u32)bytes / sizeof(__u64);
 }
 
+#define STACK_BYTES_LIKELY (8u << 20)
+
+/* Where the stack of the current thread begins, as far as can be told: the first thread's by the kernel, another's by
+ * its thread control block, which the C libraries put on top of it. */
+static __always_inline __u64 emit_stack_top(__u64 sp)
+{
+	const struct task_struct *task = (const void *)bpf_get_current_task();
+	__u64 top = BPF_CORE_READ(task, mm, start_stack);
+
+#if defined(__TARGET_ARCH_x86)
+	if (top < sp || BPF_CORE_READ(task, group_leader) != task)
+		top = BPF_CORE_READ(task, thread.fsbase);
+#endif
+	return top;
+}
+
+/* Up to top and no further: what lies above it is no stack. */
+static __always_inline void emit_copy_into(struct scratch *s, struct stack_record *c, __u32 pages, __u64 top)
+{
+	__u8 *to = (__u8 *)(c + 1);
+	__u32 n = 0;
+
+	c->header.kind = RECORD_STACK;
+	c->header.profile = 0;
+	c->header.size_bytes = sizeof(*c) + pages * STACK_COPY_PAGE_BYTES;
+	c->time_ns = s->record.time_ns;
+	c->pc = s->missed.pc;
+	c->sp = s->missed.sp;
+	c->fp = s->missed.fp;
+	c->base = s->missed.sp & ~(__u64)(STACK_COPY_PAGE_BYTES - 1);
+	c->pid = s->record.pid;
+	c->n_user = s->missed_at;
+	c->flags = s->missed_flags;
+	c->switches = s->missed_switches;
+	c->padding = 0;
+	for (__u32 i = 0; i < STACK_COPY_MAPPINGS; i++) {
+		c->mappings[i].start = s->mappings[i].start;
+		c->mappings[i].end = s->mappings[i].end;
+		c->mappings[i].offset = s->mappings[i].offset;
+		c->mappings[i].file = s->mappings[i].file;
+		c->mappings[i].padding = 0;
+	}
+	for (__u32 i = 0; i < pages; i++) {
+		if (c->base + i * STACK_COPY_PAGE_BYTES >= top ||
+		        bpf_probe_read_user(to + i * STACK_COPY_PAGE_BYTES, STACK_COPY_PAGE_BYTES,
+		                (const void *)(c->base + i * STACK_COPY_PAGE_BYTES)) != 0)
+			break;
+		n++;
+	}
+	c->n_pages = n;
+	bpf_ringbuf_submit(c, BPF_RB_FORCE_WAKEUP);
+}
+
+/* The ring wants sizes that are known beforehand. */
+static __always_inline int emit_copy_of(struct scratch *s, __u32 pages, __u64 top)
+{
+	struct stack_record *c = bpf_ringbuf_reserve(&ring, sizeof(*c) + (__u64)pages * STACK_COPY_PAGE_BYTES, 0);
+
+	if (!c)
+		return 0;
+	emit_copy_into(s, c, pages, top);
+	return 1;
+}
+
+/* A stack that misses rows leaves as a copy, too; user space finishes it when they are there. Not where that would
+ * crowd out samples. Returns 1 where it was sent. */
+__noinline int emit_copy(__u32 slot)
+{
+	struct scratch *s = scratch_get(slot);
+	__u64 top, pages;
+
+	if (!s || bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= constants.ring_wake_bytes)
+		return 0;
+	top = emit_stack_top(s->missed.sp);
+	if (top - s->missed.sp > STACK_BYTES_LIKELY)
+		top = s->missed.sp + 4 * STACK_COPY_PAGE_BYTES; /* not known */
+	pages = (top - (s->missed.sp & ~(__u64)(STACK_COPY_PAGE_BYTES - 1))) / STACK_COPY_PAGE_BYTES + 1;
+	if (pages <= 2)
+		return emit_copy_of(s, 2, top);
+	if (pages <= 5)
+		return emit_copy_of(s, 5, top);
+	if (pages <= 9)
+		return emit_copy_of(s, 9, top);
+	return emit_copy_of(s, STACK_COPY_PAGES_MAX, top);
+}
+
+static __always_inline void emit_copy_if_missed(__u32 slot, struct scratch *s)
+{
+	s->record.is_copied = 0;
+	if (!constants.copies_stacks || s->missed.pc == 0)
+		return;
+	s->record.is_copied = emit_copy(slot);
+	count(s->record.is_copied ? COUNTER_STACKS_COPIED : COUNTER_COPIES_SKIPPED);
+}
+
 static __always_inline void emit_send(struct scratch *s, __u16 profile, __u64 value, int end)
 {
 	__u32 n = s->n_frames, size;
@@ -122,6 +217,7 @@ static __always_inline int emit_sample_object(
 	emit_exe(slot, s, task);
 	if (in_kernel && constants.kernel_stacks)
 		emit_kernel_stack(ctx, s);
+	s->missed.pc = 0;
 	end = emit_registers(s, task);
 	if (end == STACK_END_COMPLETE)
 		end = unwind_user(slot, s);
@@ -130,6 +226,7 @@ static __always_inline int emit_sample_object(
 		count(COUNTER_EXECUTING);
 		end = STACK_END_KERNEL_ONLY;
 	}
+	emit_copy_if_missed(slot, s);
 	emit_send(s, profile, value, end);
 	scratch_release(s);
 	return 1;

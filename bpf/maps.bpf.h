@@ -62,7 +62,7 @@ struct {
 
 /* ---- scratch memory --------------------------------------------------------------------------------------------- */
 
-/* A mapping as the VMA of a pc tells it. */
+/* A mapping as the VMA of a pc tells it. struct stack_mapping takes it to user space. */
 struct mapping {
 	__u64 start, end;
 	__u64 offset; /* of start in the file */
@@ -70,7 +70,8 @@ struct mapping {
 	__u32 flags; /* FILE_ENTRY_* of the file when it was looked up */
 };
 
-#define MAPPINGS_KEPT 8 /* a power of two */
+#define MAPPINGS_KEPT STACK_COPY_MAPPINGS
+_Static_assert((MAPPINGS_KEPT & (MAPPINGS_KEPT - 1)) == 0, "an index is masked");
 #define MAPLE_NODE_BYTES 256
 
 struct scratch {
@@ -87,8 +88,10 @@ struct scratch {
 	__u32 doubt; /* enum stack_end: a frame pointer was followed where nothing says that there is one */
 	__u32 by_rows, by_fp;
 	__u64 trampoline; /* where return probes make calls return to; 0: none is armed in this thread */
-	__u64 exe_file;   /* struct file of the executable, whose index is in the record */
-	__u32 exe_flags;  /* FILE_ENTRY_* of it */
+	struct unwind_registers missed; /* of the first frame without rows; pc 0: none */
+	__u32 missed_at, missed_flags, missed_switches;
+	__u64 exe_file;  /* struct file of the executable, whose index is in the record */
+	__u32 exe_flags; /* FILE_ENTRY_* of it */
 	volatile struct {
 		__u32 pattern, text, star, mark;
 	} glob;

@@ -210,7 +210,14 @@ struct mm_struct {
 	struct file *exe_file;
 	mm_context_t context;
 	struct uprobes_state uprobes_state;
+	unsigned long start_stack;
 };
+
+#if defined(__TARGET_ARCH_x86)
+struct thread_struct {
+	unsigned long fsbase;
+};
+#endif
 
 struct fs_struct {
 	struct path root;
@@ -235,6 +242,9 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct uprobe_task *utask;
 	unsigned long min_flt;
+#if defined(__TARGET_ARCH_x86)
+	struct thread_struct thread;
+#endif
 };
 
 #pragma clang attribute pop

@@ -258,6 +258,12 @@ __noinline int unwind_frame(__u32 slot)
 	s->frame_flags = FRAME_RETURN_ADDRESS;
 	index = found;
 	rule = found >= 0 ? bpf_map_lookup_elem(&unwind_rules, &index) : NULL;
+	if (found == RULE_NO_ROWS && s->missed.pc == 0) {
+		s->missed = s->registers;
+		s->missed_at = s->record.n_user;
+		s->missed_flags = flags;
+		s->missed_switches = s->switches;
+	}
 	if (!rule || rule->cfa == CFA_UNKNOWN) {
 		frame_push(s, m, s->registers.pc, flags | FRAME_BY_FRAME_POINTER);
 		return step_by_frame_pointer(s, found >= 0 ? RULE_NONE : found);

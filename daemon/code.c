@@ -527,6 +527,24 @@ int code_allot(struct code *c, const struct file_key *key, uint32_t *ret_index)
 	return 1;
 }
 
+int code_rule(struct code *c, uint32_t index, uint64_t offset, struct unwind_rule *ret)
+{
+	const struct code_entry *e = index < FILES_MAX ? c->entries[index] : NULL;
+	struct file_entry told = { 0 };
+	int r;
+
+	if (!e || e->leaving_ns)
+		return -EAGAIN;
+	if (e->rows) {
+		r = rows_rule(c->rows, e->rows, offset, ret);
+		return r < 0 ? CODE_RULE_NONE : CODE_RULE;
+	}
+	(void)bpf_map_lookup_elem(table_fd(c), &index, &told);
+	if (told.flags & (FILE_ENTRY_FRAME_POINTERS | FILE_ENTRY_ANONYMOUS))
+		return CODE_RULE_FRAME_POINTERS;
+	return told.flags & FILE_ENTRY_NO_ROWS ? CODE_RULE_NONE : -EAGAIN;
+}
+
 /* ---- events ----------------------------------------------------------------------------------------------------- */
 
 static int file_event(struct code *c, const struct file_record *r, size_t size)

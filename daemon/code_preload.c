@@ -2,7 +2,7 @@
  * ready. A few processes each turn of the event loop. */
 #include <ctype.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <inttypes.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,13 +10,11 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/intern.h"
 #include "daemon/code_table.h"
 
 #define PROCESSES_MAX 65536
 #define FILES_SEEN_MAX 4096
-#define MAPS_BYTES_MAX (4u << 20)
 #define PROCESSES_A_TURN 2
 #define FILES_PRELOADED_MAX 1024 /* a quarter of the table: samples decide about the rest */
 
@@ -25,6 +23,11 @@ struct preload {
 	DIR *proc;
 	struct intern *seen; /* device and inode */
 	unsigned processes, files;
+};
+
+struct process {
+	struct preload *preload;
+	pid_t pid;
 };
 
 static struct preload *preload_free(struct preload *p)
@@ -40,83 +43,99 @@ static struct preload *preload_free(struct preload *p)
 DEFINE_CLEANUP(struct preload *, preload_free)
 
 /* The key as the kernel will see it; where it does not come out the same (btrfs, overlay) nothing is gained or lost. */
-static int key_of(int fd, struct file_key *ret)
+static int key_of(int fd, const struct stat *st, struct file_key *ret)
 {
-	struct stat st;
 	int generation = 0;
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode) || ioctl(fd, FS_IOC_GETVERSION, &generation) < 0)
+	if (ioctl(fd, FS_IOC_GETVERSION, &generation) < 0)
 		return -ENOTTY;
 	*ret = (struct file_key){
-		.inode = st.st_ino,
-		.size_bytes = (uint64_t)st.st_size,
-		.mtime_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st.st_mtim.tv_nsec,
-		.device = (uint32_t)(major(st.st_dev) << 20 | minor(st.st_dev)),
+		.inode = st->st_ino,
+		.size_bytes = (uint64_t)st->st_size,
+		.mtime_ns = (uint64_t)st->st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st->st_mtim.tv_nsec,
+		.device = (uint32_t)(major(st->st_dev) << 20 | minor(st->st_dev)),
 		.generation = (uint32_t)generation,
 	};
 	return 0;
 }
 
-static void file_expect(struct preload *p, pid_t pid, unsigned long start, unsigned long end, const char *path)
+/* What is mapped there, opened, looked at first. */
+static int mapping_open(pid_t pid, const struct proc_mapping *m, struct stat *ret_st)
 {
-	struct code_meeting m = { .reach = { .pid = pid, .path = path, .start = start, .end = end } };
-	_cleanup_close_ int looking = -1, fd = -1;
+	_cleanup_close_ int looking = -1;
 	char name[128], link[64];
-	struct stat st;
-	uint32_t index;
+	int fd;
 
-	(void)snprintf(name, sizeof(name), "/proc/%d/map_files/%lx-%lx", pid, start, end);
+	(void)snprintf(name, sizeof(name), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, m->start, m->end);
 	looking = open(name, O_PATH | O_CLOEXEC);
-	if (looking < 0 || fstat(looking, &st) < 0 || !S_ISREG(st.st_mode))
-		return;
+	if (looking < 0 || fstat(looking, ret_st) < 0)
+		return -errno;
+	if (!S_ISREG(ret_st->st_mode))
+		return -ENOENT;
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", looking);
 	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 || key_of(fd, &m.reach.key) < 0)
-		return;
-	if (code_allot(p->code, &m.reach.key, &index) != 1)
-		return;
-	p->files++;
-	code_meet(p->code, index, &m);
+	return fd < 0 ? -errno : fd;
 }
 
-static void line_read(struct preload *p, pid_t pid, char *line)
+/* Where the file system does not tell the generation: a file that samples have met already. */
+static int find_met(const struct code *c, const struct stat *st, uint32_t *ret_index)
 {
-	unsigned long start, end, inode;
-	unsigned device_major, device_minor;
-	char permissions[8];
-	int path_at = 0;
+	for (uint32_t index = FILE_FIRST; index < FILES_MAX; index++) {
+		if (c->entries[index] && reach_is_same(&c->entries[index]->key, st)) {
+			*ret_index = index;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+int code_expect(struct code *c, pid_t pid, const struct proc_mapping *mapping, bool is_sampled, uint32_t *ret_index)
+{
+	struct code_meeting m = {
+		.reach = { .pid = pid, .path = mapping->path, .start = mapping->start, .end = mapping->end },
+		.is_sampled = is_sampled,
+	};
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+	int r;
+
+	fd = mapping_open(pid, mapping, &st);
+	if (fd < 0)
+		return fd;
+	if (key_of(fd, &st, &m.reach.key) < 0)
+		return find_met(c, &st, ret_index);
+	r = code_allot(c, &m.reach.key, ret_index);
+	if (r == 1)
+		code_meet(c, *ret_index, &m);
+	return r;
+}
+
+static int mapping_expect(void *userdata, const struct proc_mapping *m)
+{
+	struct process *process = userdata;
 	struct {
 		uint64_t inode;
 		uint32_t device_major, device_minor;
 	} key;
-	uint32_t id;
+	uint32_t id, index;
 
-	if (sscanf(line, "%lx-%lx %7s %*x %x:%x %lu %n", &start, &end, permissions, &device_major, &device_minor,
-	            &inode, &path_at) != 6)
-		return;
-	if (inode == 0 || permissions[2] != 'x' || path_at == 0 || line[path_at] != '/')
-		return;
+	if (m->inode == 0 || m->path[0] != '/')
+		return 0;
 	memset(&key, 0, sizeof(key));
-	key.inode = inode;
-	key.device_major = device_major;
-	key.device_minor = device_minor;
-	if (intern_put(p->seen, &key, sizeof(key), &id) != 1)
-		return;
-	file_expect(p, pid, start, end, line + path_at);
+	key.inode = m->inode;
+	key.device_major = m->device_major;
+	key.device_minor = m->device_minor;
+	if (intern_put(process->preload->seen, &key, sizeof(key), &id) != 1)
+		return 0;
+	process->preload->files += code_expect(process->preload->code, process->pid, m, false, &index) == 1;
+	return 0;
 }
 
 static void process_read(struct preload *p, pid_t pid)
 {
-	_cleanup_free_ char *text = NULL;
-	char name[64], *line, *rest;
+	struct process process = { .preload = p, .pid = pid };
 
-	(void)snprintf(name, sizeof(name), "/proc/%d/maps", pid);
-	if (file_read_all(AT_FDCWD, name, MAPS_BYTES_MAX, &text, NULL) < 0)
-		return;
-	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-		line_read(p, pid, line);
+	(void)proc_maps_read(pid, mapping_expect, &process);
 }
 
 static int on_turn(sd_event_source *source, void *userdata)

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 #include "daemon/code.h"
+#include "daemon/proc_maps.h"
 #include "daemon/reach.h"
 #include "daemon/rows.h"
 
@@ -79,6 +80,17 @@ struct code {
 void code_meet(struct code *c, uint32_t index, const struct code_meeting *m);
 /* Gives a file that no sample has met an index. 1: it is new; 0: it has one already. */
 int code_allot(struct code *c, const struct file_key *key, uint32_t *ret_index);
+/* The same for what a running process has mapped, and sets out to learn about it where it is new. -ENOENT and the like:
+ * it cannot be reached. Where the key does not come out as the kernel has it (btrfs, overlay) the index is another one
+ * than samples will have, of the same contents. */
+int code_expect(struct code *c, pid_t pid, const struct proc_mapping *m, bool is_sampled, uint32_t *ret_index);
+/* What unwinding needs to know of an offset of a file. CODE_RULE: *ret is set. -EAGAIN: its rows are on their way. */
+enum code_rule {
+	CODE_RULE,
+	CODE_RULE_NONE,           /* no unwind information */
+	CODE_RULE_FRAME_POINTERS, /* code that keeps frame pointers */
+};
+int code_rule(struct code *c, uint32_t index, uint64_t offset, struct unwind_rule *ret);
 /* COARSE_SECONDS of now. */
 uint32_t code_now(void);
 /* Tells the programs about a file; keeps what they write themselves. */

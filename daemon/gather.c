@@ -20,6 +20,7 @@ struct gather {
 	uint32_t n_perf_maps, room_perf_maps, n_open;
 	uint64_t hold;
 	uint64_t start_wall_ns, start_ns, start_cost_ns, start_lost;
+	uint64_t end_wall_ns, end_ns; /* 0: goes on */
 	bool is_attached;
 };
 
@@ -49,6 +50,8 @@ static void on_sample(void *userdata, const struct source_instance *i, const str
 	struct gather *g = userdata;
 
 	(void)i;
+	if (g->end_wall_ns && s->time_ns > g->end_wall_ns)
+		return;
 	if (g->tools->assembly.cgroups)
 		(void)cgroups_get(g->tools->assembly.cgroups, s->cgroup_id);
 	if (window_add(g->window, s) == 0 && window_n_processes(g->window) > g->n_perf_maps)
@@ -79,6 +82,7 @@ static size_t n_values(const struct source *s)
 
 static void begin(struct gather *g)
 {
+	g->end_wall_ns = g->end_ns = 0;
 	g->start_wall_ns = clock_now_ns(CLOCK_REALTIME);
 	g->start_ns = clock_now_ns(CLOCK_MONOTONIC);
 	g->start_cost_ns = cost_ns(g);
@@ -138,6 +142,17 @@ int gather_drain(struct gather *g)
 	return n < 0 ? n : n == DRAIN_BATCH;
 }
 
+void gather_end(struct gather *g)
+{
+	g->end_wall_ns = clock_now_ns(CLOCK_REALTIME);
+	g->end_ns = clock_now_ns(CLOCK_MONOTONIC);
+}
+
+unsigned gather_unfinished(const struct gather *g)
+{
+	return source_unfinished(g->instance);
+}
+
 /* What waits in the ring and what the source holds back belongs to the window that ends. */
 static void drain_all(struct gather *g)
 {
@@ -162,7 +177,7 @@ int gather_cut(struct gather *g, uint64_t timeout_ns, assembly_done_t done, void
 		.period = source_period(g->instance),
 		.rate = source_rate(g->instance),
 		.start_ns = g->start_wall_ns,
-		.duration_ns = clock_now_ns(CLOCK_MONOTONIC) - g->start_ns,
+		.duration_ns = (g->end_ns ? g->end_ns : clock_now_ns(CLOCK_MONOTONIC)) - g->start_ns,
 		.lost = lost(g) - g->start_lost,
 		.cost_cpu_ns = cost_ns(g) - g->start_cost_ns,
 	};

@@ -24,6 +24,9 @@ int gather_attach(struct gather *g);
 
 /* A bounded batch from the ring. 1: there may be more. */
 int gather_drain(struct gather *g);
+/* The window ends here: later samples are not for it. Cut it once none is unfinished, or soon. */
+void gather_end(struct gather *g);
+unsigned gather_unfinished(const struct gather *g); /* samples that wait for rows */
 /* Ends the window and begins the next: what it held goes to an assembly (assembly_start). -ENODATA: it held no sample
  * and lost none (done is not called). */
 int gather_cut(struct gather *g, uint64_t timeout_ns, assembly_done_t done, void *userdata, struct assembly **ret);

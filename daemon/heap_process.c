@@ -15,8 +15,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "bpf/abi.h"
-
-#define MAPS_BYTES_MAX (16u << 20)
+#include "daemon/proc_maps.h"
 
 _Static_assert((int)HEAP_MALLOC == (int)SITE_MALLOC && (int)HEAP_FREE == (int)SITE_FREE &&
                        (int)HEAP_USDT_FREE == (int)SITE_USDT_FREE &&
@@ -113,27 +112,7 @@ int heap_process_read(struct heap_process *p, int counters_fd)
 
 /* ---- its files ---- */
 
-struct mapped_file {
-	uint64_t start, end, inode;
-	unsigned major, minor;
-	const char *path;
-};
-
-/* "start-end perms offset major:minor inode path" */
-static bool parse_line(char *line, struct mapped_file *ret)
-{
-	char perms[5];
-	int at = 0;
-
-	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %x:%x %" SCNu64 " %n", &ret->start, &ret->end, perms,
-	            &ret->major, &ret->minor, &ret->inode, &at) < 6 ||
-	        at == 0)
-		return false;
-	ret->path = line + at;
-	return perms[2] == 'x' && ret->inode != 0;
-}
-
-static int open_if_same(const char *name, const struct mapped_file *m, struct stat *ret_st)
+static int open_if_same(const char *name, const struct proc_mapping *m, struct stat *ret_st)
 {
 	_cleanup_close_ int looking = open(name, O_PATH | O_CLOEXEC);
 	char link[64];
@@ -149,7 +128,7 @@ static int open_if_same(const char *name, const struct mapped_file *m, struct st
 }
 
 /* By the mapping itself, which needs a capability that emberd may not have; else through the process's root. */
-static int open_mapped(pid_t pid, const struct mapped_file *m, struct stat *ret_st)
+static int open_mapped(pid_t pid, const struct proc_mapping *m, struct stat *ret_st)
 {
 	char name[4096 + 64];
 	int fd;
@@ -175,7 +154,7 @@ static bool has_allocator(const struct heap_process *p, const struct heap_alloca
 }
 
 /* 1: a new allocator; 0: none; -EAGAIN. */
-static int look_at(struct heap_process *p, struct heap_sites *sites, const struct mapped_file *m)
+static int look_at(struct heap_process *p, struct heap_sites *sites, const struct proc_mapping *m)
 {
 	const struct heap_allocator *a = NULL;
 	_cleanup_close_ int fd = -1;
@@ -194,30 +173,37 @@ static int look_at(struct heap_process *p, struct heap_sites *sites, const struc
 	return 1;
 }
 
+struct scan {
+	struct heap_process *process;
+	struct heap_sites *sites;
+	struct proc_mapping previous;
+	int found;
+	bool is_awaited;
+};
+
+static int scan_mapping(void *userdata, const struct proc_mapping *m)
+{
+	struct scan *s = userdata;
+	int r;
+
+	if (m->inode == 0 || (m->inode == s->previous.inode && m->device_major == s->previous.device_major &&
+	                             m->device_minor == s->previous.device_minor))
+		return 0;
+	s->previous = *m;
+	r = look_at(s->process, s->sites, m);
+	s->is_awaited |= r == -EAGAIN;
+	s->found += r > 0;
+	return 0;
+}
+
 int heap_process_scan(struct heap_process *p, struct heap_sites *sites)
 {
-	_cleanup_free_ char *text = NULL;
-	struct mapped_file previous = { 0 };
-	char path[32], *rest = NULL;
-	int r, found = 0;
-	bool awaited = false;
+	struct scan s = { .process = p, .sites = sites };
+	int r = proc_maps_read(p->pid, scan_mapping, &s);
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)p->pid);
-	r = file_read_all(AT_FDCWD, path, MAPS_BYTES_MAX, &text, NULL);
 	if (r < 0)
-		return r == -ENOENT ? -ESRCH : r;
-	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		struct mapped_file m;
-
-		if (!parse_line(line, &m) ||
-		        (m.inode == previous.inode && m.major == previous.major && m.minor == previous.minor))
-			continue;
-		previous = m;
-		r = look_at(p, sites, &m);
-		awaited |= r == -EAGAIN;
-		found += r > 0;
-	}
-	return awaited && found == 0 ? -EAGAIN : found;
+		return r;
+	return s.is_awaited && s.found == 0 ? -EAGAIN : s.found;
 }
 
 /* ---- links ---- */

@@ -7,40 +7,10 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "base/clock.h"
 #include "base/fd.h"
+#include "daemon/process.h"
 
 #define PROC_FILE_BYTES_MAX 16384
-
-/* Field 22 of stat, in clock ticks; comm may hold blanks and brackets, so count from the last one. */
-static int read_start_ns(int proc_fd, uint64_t *ret)
-{
-	_cleanup_free_ char *text = NULL;
-	unsigned long long ticks;
-	const char *p;
-	size_t size;
-	int r = file_read_all(proc_fd, "stat", PROC_FILE_BYTES_MAX, &text, &size);
-
-	if (r < 0)
-		return r;
-	p = strrchr(text, ')');
-	if (!p || sscanf(p + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-	                  &ticks) != 1)
-		return -EBADMSG;
-	*ret = ticks * (NS_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
-	return 0;
-}
-
-static bool is_same_process(int proc_fd, uint64_t start_ns)
-{
-	uint64_t tick = NS_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK), found;
-
-	if (start_ns == 0)
-		return true;
-	if (read_start_ns(proc_fd, &found) < 0)
-		return false;
-	return start_ns / tick == found / tick;
-}
 
 /* The PID as the process itself knows it: the last number of NSpid. */
 static int read_own_pid(int proc_fd, unsigned *ret)
@@ -86,12 +56,11 @@ int perf_map_open(uint32_t pid, uint64_t start_ns)
 	unsigned own_pid = 0;
 	int r;
 
-	(void)snprintf(path, sizeof(path), "/proc/%u", pid);
-	proc_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (proc_fd < 0 || fstat(proc_fd, &process) < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
-	if (!is_same_process(proc_fd, start_ns))
-		return -ESRCH;
+	proc_fd = process_open(AT_FDCWD, pid, start_ns);
+	if (proc_fd < 0)
+		return proc_fd;
+	if (fstat(proc_fd, &process) < 0)
+		return -errno;
 	r = read_own_pid(proc_fd, &own_pid);
 	if (r < 0)
 		return r;

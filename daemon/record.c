@@ -18,6 +18,8 @@
 #define FREQUENCY_MAX 10000
 #define NAMES_TIMEOUT_NS (20 * NS_PER_SEC) /* for names, after the end */
 #define DRAINS_A_TURN 16
+#define UNFINISHED_WAIT_NS (4 * NS_PER_SEC)
+#define UNFINISHED_POLL_NS (20 * NS_PER_MS)
 
 struct recording {
 	LIST_ENTRY(recording) next;
@@ -29,6 +31,7 @@ struct recording {
 	struct assembly *assembly;
 	sd_event_source *timer;
 	uint64_t timeout_ns;
+	uint64_t cut_ns; /* 0, or over, and by then at the latest the window is cut */
 };
 
 /* What a request asks for, checked. */
@@ -154,7 +157,7 @@ static void on_profile(void *userdata, int result, struct profile *profile)
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
-static void recording_end(struct recording *k)
+static void recording_cut(struct recording *k)
 {
 	struct gather *g = TAKE_PTR(k->gather);
 	int r;
@@ -174,12 +177,31 @@ static void recording_end(struct recording *k)
 	recording_free(k);
 }
 
+/* Sampling is over; a stack that waits for its rows may have a moment. */
+static void recording_end(struct recording *k, bool at_once)
+{
+	gather_end(k->gather);
+	k->cut_ns = clock_now_ns(CLOCK_MONOTONIC) + UNFINISHED_WAIT_NS;
+	if (at_once || gather_unfinished(k->gather) == 0 || sd_event_source_set_time_relative(k->timer, 0) < 0)
+		recording_cut(k);
+}
+
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 {
-	(void)s;
+	struct recording *k = userdata;
+
 	(void)usec;
-	recording_end(userdata);
-	return 0;
+	if (!k->cut_ns) {
+		recording_end(k, false);
+		return 0;
+	}
+	(void)gather_drain(k->gather);
+	if (gather_unfinished(k->gather) == 0 || clock_now_ns(CLOCK_MONOTONIC) >= k->cut_ns) {
+		recording_cut(k);
+		return 0;
+	}
+	(void)sd_event_source_set_time_relative(s, UNFINISHED_POLL_NS / 1000);
+	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
 static void on_gone(void *userdata)
@@ -196,18 +218,18 @@ static struct recording *find_running(const struct manager *m, const void *clien
 	struct recording *k;
 
 	LIST_FOREACH (k, &m->recordings, next)
-		if (k->gather && (!client || k->client == client))
+		if (k->gather && (!client || (k->client == client && !k->cut_ns)))
 			return k;
 	return NULL;
 }
 
-/* Ending one may end others with it (their client is gone): look anew each time. */
+/* All at once without a client. Ending one may end others with it (their client is gone): look anew each time. */
 void record_stop(struct manager *m, const void *client)
 {
 	struct recording *k;
 
 	while ((k = find_running(m, client)))
-		recording_end(k);
+		recording_end(k, !client);
 }
 
 void record_drain(struct manager *m)

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 #include <xxhash.h>
@@ -10,6 +9,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "daemon/keeper.h"
+#include "daemon/process.h"
 
 #define HASH_NONFATAL_OOM 1
 #define HASH_FUNCTION(key, size, value) ((value) = (unsigned)XXH3_64bits((key), (size)))
@@ -216,34 +216,12 @@ static int by_process(const struct page *a, const struct page *b)
 	return a->key.number < b->key.number ? -1 : a->key.number > b->key.number;
 }
 
-/* 1 where the process that runs as pid now is the one that began then. /proc/PID/stat, field 22, is in clock ticks. */
-static int same_process(int dirfd, uint64_t start_ns)
-{
-	_cleanup_free_ char *text = NULL;
-	uint64_t tick_ns = NS_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK), ticks = 0;
-	char *p;
-
-	if (file_read_all(dirfd, "stat", 8192, &text, NULL) < 0)
-		return 0;
-	p = strrchr(text, ')'); /* the name may hold anything */
-	for (int field = 2; p && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	if (p)
-		ticks = strtoull(p, NULL, 10);
-	return ticks == start_ns / tick_ns;
-}
-
 /* Descriptor of a process's page map, -1 where it is gone (or another one by now). */
 static int open_pagemap(int proc_dirfd, const struct page_key *key)
 {
-	_cleanup_close_ int dirfd = -1;
-	char name[16];
+	_cleanup_close_ int dirfd = process_open(proc_dirfd, key->pid, key->start_ns);
 
-	(void)snprintf(name, sizeof(name), "%" PRIu32, key->pid);
-	dirfd = openat(proc_dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dirfd < 0 || !same_process(dirfd, key->start_ns))
-		return -1;
-	return openat(dirfd, "pagemap", O_RDONLY | O_CLOEXEC);
+	return dirfd < 0 ? -1 : openat(dirfd, "pagemap", O_RDONLY | O_CLOEXEC);
 }
 
 static bool is_present(int pagemap, uint64_t number)

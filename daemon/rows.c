@@ -556,6 +556,37 @@ static int page_read(struct rows *r, struct rows_file *f, const struct rows_page
 	return 0;
 }
 
+/* The last row at or below low; the first one is at 0. */
+static const struct unwind_row *row_find(const struct unwind_row *rows, uint32_t n, uint16_t low)
+{
+	uint32_t first = 0, last = n;
+
+	while (last - first > 1) {
+		uint32_t middle = first + (last - first) / 2;
+
+		if (rows[middle].offset_low <= low)
+			first = middle;
+		else
+			last = middle;
+	}
+	return &rows[first];
+}
+
+int rows_rule(struct rows *r, struct rows_file *f, uint64_t offset, struct unwind_rule *ret)
+{
+	const struct rows_page *p = page_find(f, (uint32_t)(offset >> UNWIND_PAGE_SHIFT));
+	int error;
+
+	if (!p)
+		return -ENODATA;
+	error = page_read(r, f, p);
+	if (error < 0)
+		return error;
+	*ret = *(const struct unwind_rule *)intern_get(
+	        r->rules, row_find(r->buffer, p->n_rows, (uint16_t)offset)->rule, NULL);
+	return 0;
+}
+
 static int page_fill(
         struct rows *r, uint32_t slot, uint32_t first_block, uint32_t n_blocks, uint32_t n_rows, uint32_t used)
 {

@@ -34,6 +34,10 @@ struct rows_file *rows_file_free(struct rows *r, struct rows_file *f); /* the la
 void rows_file_entry(const struct rows_file *f, struct file_entry *entry);
 uint32_t rows_file_pages(const struct rows_file *f); /* pages with rows */
 
+/* The rule of an offset of the file, as the programs would find it. -ENODATA: the file has none there. Reads the page's
+ * rows; for stacks that are finished late, not for every frame. */
+int rows_rule(struct rows *r, struct rows_file *f, uint64_t offset, struct unwind_rule *ret);
+
 /* Brings a page in, putting others out if it must. -ENOENT: the file has no such page; -EAGAIN: room is on its way. */
 int rows_load(struct rows *r, struct rows_file *f, uint32_t page);
 /* Brings in up to n pages of a file that nobody asked for yet, from *cursor (0 at first) on; they are the first to go

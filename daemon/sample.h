@@ -8,15 +8,15 @@
 #define SAMPLE_COMM_MAX 16
 
 struct sample {
-	uint64_t time_ns; /* CLOCK_BOOTTIME or MONOTONIC of the kernel, already turned into wall time */
-	uint32_t pid, tid; /* as users mean them */
+	uint64_t time_ns;          /* CLOCK_BOOTTIME or MONOTONIC of the kernel, already turned into wall time */
+	uint32_t pid, tid;         /* as users mean them */
 	uint64_t process_start_ns; /* start_boottime: tells a reused PID */
 	uint64_t cgroup_id;
 	uint32_t cpu;
-	uint32_t exe; /* file index of mm->exe_file; FILE_NONE for kernel threads */
-	char comm[SAMPLE_COMM_MAX];	   /* of the process (group leader), NUL-terminated, any bytes */
-	char thread[SAMPLE_COMM_MAX];	   /* of the thread */
-	const uint64_t *kernel; /* leaf first, raw addresses; never leave in a file */
+	uint32_t exe;                 /* file index of mm->exe_file; FILE_NONE for kernel threads */
+	char comm[SAMPLE_COMM_MAX];   /* of the process (group leader), NUL-terminated, any bytes */
+	char thread[SAMPLE_COMM_MAX]; /* of the thread */
+	const uint64_t *kernel;       /* leaf first, raw addresses; never leave in a file */
 	size_t n_kernel;
 	const struct user_frame *user; /* leaf first */
 	size_t n_user;

@@ -88,7 +88,7 @@ static uint64_t cost_median_ns(const struct source_instance *i)
 	return 0;
 }
 
-static int sample_deliver(struct source_instance *i, const struct sample_record *r, size_t size)
+static void sample_deliver(struct source_instance *i, const struct sample_record *r)
 {
 	const uint64_t *frames = (const void *)(r + 1);
 	struct sample s = {
@@ -102,8 +102,6 @@ static int sample_deliver(struct source_instance *i, const struct sample_record 
 		.values = { 1, (int64_t)r->value },
 	};
 
-	if (sample_check(r, size) < 0)
-		return -EBADMSG;
 	memcpy(s.comm, r->comm, sizeof(s.comm) - 1);
 	memcpy(s.thread, r->thread, sizeof(s.thread) - 1);
 	frames_unpack(i, frames + r->n_kernel, r->n_user);
@@ -113,11 +111,25 @@ static int sample_deliver(struct source_instance *i, const struct sample_record 
 	s.n_user = r->n_user;
 	s.truncated = r->end < STACK_END_MAX ? end_texts[r->end] : "unknown";
 	if (i->source->values && !i->source->values(i, r, &s))
-		return 0;
+		return;
 	cost_note(i, r->cost_ns);
 	i->delivered++;
 	i->truncated += s.truncated != NULL;
 	i->sample(i->userdata, i, &s);
+}
+
+static void on_finished(void *userdata, const struct sample_record *r, size_t size)
+{
+	(void)size;
+	sample_deliver(userdata, r);
+}
+
+static int sample_handle(struct source_instance *i, const struct sample_record *r, size_t size)
+{
+	if (sample_check(r, size) < 0)
+		return -EBADMSG;
+	if (!r->is_copied || !unfinished_keep(i->unfinished, r, size))
+		sample_deliver(i, r);
 	return 0;
 }
 
@@ -127,7 +139,9 @@ static int record_handle(struct source_instance *i, const struct record_header *
 		return -EBADMSG;
 	switch (h->kind) {
 	case RECORD_SAMPLE:
-		return sample_deliver(i, (const void *)h, size);
+		return sample_handle(i, (const void *)h, size);
+	case RECORD_STACK:
+		return unfinished_copy(i->unfinished, (const void *)h, size);
 	case RECORD_FILE:
 	case RECORD_PAGE:
 		return code_event(i->params.code, h, size);
@@ -153,6 +167,7 @@ int source_drain(struct source_instance *i, unsigned max)
 	i->room = max;
 	i->wall_offset_ns = clock_wall_offset_ns(CLOCK_BOOTTIME);
 	r = ring_buffer__consume(i->ring);
+	unfinished_run(i->unfinished, false, on_finished, i);
 	return r < 0 && r != -EAGAIN ? r : (int)(max - i->room);
 }
 
@@ -232,7 +247,8 @@ int source_load(struct source_instance *i, struct bpf_object_skeleton *skeleton,
 	int r;
 
 	*constants = (struct source_constants){ .ring_wake_bytes = ring_bytes / 2,
-		.kernel_stacks = i->params.kernel_stacks != 0 };
+		.kernel_stacks = i->params.kernel_stacks != 0,
+		.copies_stacks = !i->source->is_ordered };
 	r = targets_apply(i->params.targets, obj, constants);
 	if (r == 0)
 		r = bpf_map__set_max_entries(ring, ring_bytes);
@@ -271,7 +287,9 @@ int source_open(const struct source *source, const struct source_params *params,
 	i->sample = sample;
 	i->userdata = userdata;
 	i->counters_fd = -1;
-	r = source->open(i);
+	r = unfinished_new(params->code, &i->unfinished);
+	if (r == 0)
+		r = source->open(i);
 	if (r < 0)
 		return r;
 	i->params.targets = NULL;
@@ -288,6 +306,7 @@ struct source_instance *source_close(struct source_instance *i)
 	sd_event_source_disable_unref(i->wake);
 	ring_buffer__free(i->ring);
 	i->source->close(i);
+	unfinished_free(i->unfinished);
 	free(i);
 	return NULL;
 }
@@ -306,7 +325,13 @@ int source_ring_fd(const struct source_instance *i)
 
 int source_flush(struct source_instance *i)
 {
+	unfinished_run(i->unfinished, true, on_finished, i);
 	return i->source->flush ? i->source->flush(i) : 0;
+}
+
+unsigned source_unfinished(const struct source_instance *i)
+{
+	return unfinished_count(i->unfinished);
 }
 
 unsigned source_notes(struct source_instance *i, struct source_note *ret)
@@ -358,6 +383,7 @@ void source_counters(
 {
 	for (uint32_t k = 0; k < COUNTER_MAX; k++)
 		each(userdata, counter_names[k], counter_read(i, k));
+	each(userdata, "stacks-finished-late", unfinished_done(i->unfinished));
 	each(userdata, "malformed-records", i->malformed);
 }
 

@@ -78,6 +78,7 @@ struct source {
 	struct source_value_type types[SAMPLE_VALUES_MAX]; /* sample types; ends at the first NULL */
 	struct source_value_type period_type;
 	enum feature needs; /* FEATURE_NONE: always there */
+	bool is_ordered;    /* its other records refer to samples before them: none may be finished later */
 	/* 0 or negative errno; i->implementation is the source's own. */
 	int (*open)(struct source_instance *i); /* open, configure and load the programs; fill i->ring_fd ... */
 	int (*attach)(struct source_instance *i);
@@ -121,11 +122,13 @@ DEFINE_CLEANUP(struct source_instance *, source_close)
 int source_attach(struct source_instance *i);
 
 /* Handles at most max records that wait in the ring; returns how many it handled (max: there may be more), or negative
- * errno. Call it every 100 ms or so. In between the instance drains itself, from the event loop of struct code, when the
- * programs ask for it: the ring is half full, or a file or page is wanted, which should not wait. */
+ * errno. Call it every 100 ms or so. In between the instance drains itself, from the event loop of struct code, when
+ * the programs ask for it: the ring is half full, or a file or page is wanted, which should not wait. */
 int source_drain(struct source_instance *i, unsigned max);
 int source_ring_fd(const struct source_instance *i); /* epoll-able, borrowed */
 int source_flush(struct source_instance *i);
+unsigned source_unfinished(
+        const struct source_instance *i); /* samples that wait for rows; source_flush tells them as they are */
 unsigned source_notes(struct source_instance *i, struct source_note *ret); /* after source_flush */
 /* cpu: hertz; heap: bytes a sample. -EOPNOTSUPP where the source has none. */
 int source_set_rate(struct source_instance *i, uint64_t rate);

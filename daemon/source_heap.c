@@ -652,6 +652,7 @@ const struct source heap_source = {
 	        { "inuse_space", "bytes" } },
 	.period_type = { "space", "bytes" },
 	.needs = FEATURE_UPROBE,
+	.is_ordered = true,
 	.open = heap_open,
 	.attach = heap_attach,
 	.record = heap_record,

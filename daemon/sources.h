@@ -2,6 +2,7 @@
 #pragma once
 #include <bpf/libbpf.h>
 #include "daemon/source.h"
+#include "daemon/unfinished.h"
 
 extern const struct source cpu_source;
 extern const struct source heap_source;
@@ -22,6 +23,7 @@ struct source_instance {
 	struct bpf_link *fork_link, *exit_link;
 	struct ring_buffer *ring;
 	sd_event_source *wake; /* of the ring */
+	struct unfinished *unfinished;
 	int counters_fd;
 	void *implementation;
 
@@ -35,8 +37,7 @@ struct source_instance {
 };
 
 /* Between a skeleton's open and load: shares the unwinder's maps, sizes ring and map of PIDs, fills the constants,
- * loads, opens the ring. Both are the skeleton's (its .skeleton, &rodata->constants); loading by way of it lets .data and .bss
- * be written afterwards. Programs
- * called select_fork and select_exit are loaded only where PIDs are selected. */
-int source_load(
-        struct source_instance *i, struct bpf_object_skeleton *skeleton, struct source_constants *constants);
+ * loads, opens the ring. Both are the skeleton's (its .skeleton, &rodata->constants); loading by way of it lets .data
+ * and .bss be written afterwards. Programs called select_fork and select_exit are loaded only where PIDs are selected.
+ */
+int source_load(struct source_instance *i, struct bpf_object_skeleton *skeleton, struct source_constants *constants);

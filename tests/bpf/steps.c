@@ -191,6 +191,27 @@ static void expect_truth(void)
 		assert_int_equal(t.user[at + i], truth.pc[i]);
 }
 
+/* Before anything is known of this program: the stack is finished when its rows have come. Deep enough for the large
+ * copy. */
+static void the_first_samples_ever_are_seen_whole(void **state)
+{
+	static const int depths[] = { 2, 400 };
+
+	(void)state;
+	open_with(NULL);
+	for (size_t k = 0; k < ARRAY_SIZE(depths); k++) {
+		truth.n = 0;
+		(void)descend(depths[k]);
+		drain();
+		for (int i = 0; i < 300 && t.samples == k; i++) {
+			assert_true(sd_event_run(t.event, 10000) >= 0);
+			drain();
+		}
+		assert_int_equal(t.samples, k + 1);
+		expect_truth();
+	}
+}
+
 static void a_call_chain_is_seen_whole(void **state)
 {
 	(void)state;
@@ -452,6 +473,7 @@ static int tear_down(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(the_first_samples_ever_are_seen_whole),
 	cmocka_unit_test(a_call_chain_is_seen_whole),
 	cmocka_unit_test(recursion_is_seen_whole),
 	cmocka_unit_test(return_probes_are_seen_through),

@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""The first moments of programs whose code nobody has seen before: an emberd with an empty store records each one once,
+from its first instruction, and at least 99 % of the stacks reach their root."""
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+import check
+from pprof import Profile, truncated
+
+check.need_root()
+check.need_tool("perl")
+check.need_tool("g++")
+
+SOURCE = "#include <map>\n#include <regex>\n#include <string>\nint main() { std::map<std::string, std::regex> m; return m.size(); }\n"
+PROGRAMS = [
+    ("python3", "python", [sys.executable, "-c", "import json, re\nfor i in range(90): json.loads(json.dumps(list(range(20000))))"]),
+    ("perl", "perl", ["perl", "-e", "my %h; for my $i (1 .. 2000000) { $h{$i % 1009} .= chr(65 + $i % 26) }"]),
+    ("cc1plus", "cc1plus", ["g++", "-O2", "-c", "-o", "/dev/null", "-x", "c++", "-"]),
+]
+
+
+def started(directory):
+    with open(os.path.join(directory, "emberd.conf"), "w") as f:
+        f.write("[Profile]\nSources=cpu\n")
+    daemon = subprocess.Popen([check.EMBERD, "--config", os.path.join(directory, "emberd.conf"), "--store",
+                               os.path.join(directory, "store"), "--runtime-dir", directory], stderr=subprocess.DEVNULL)
+    socket = os.path.join(directory, "control.sock")
+    for _ in range(100):
+        if os.path.exists(socket):
+            break
+        time.sleep(0.1)
+    return daemon, socket
+
+
+with check.scratch() as d:
+    for name, exe, command in PROGRAMS:
+        os.makedirs(os.path.join(d, name, "store"))
+        daemon, socket = started(os.path.join(d, name))
+        path = os.path.join(d, f"{name}.pb.gz")
+        subprocess.run([check.EMBERCTL, "record", "--source", socket, "-F", "199", "-o", path, "--", *command], input=SOURCE,
+                       text=True, check=True, stdout=subprocess.DEVNULL, timeout=60)
+        daemon.terminate()
+        check.that(daemon.wait(timeout=30) == 0, f"{name}: emberd ended well")
+        total = cut = 0
+        reasons = set()
+        for s in Profile(path).samples:
+            if exe in os.path.basename(str(s.labels.get("exe", ""))):
+                total += s.values[0]
+                if truncated(s):
+                    cut += s.values[0]
+                    reasons.add(" < ".join(f.name for f in s.stack[-4:]))
+        check.that(total >= 40, f"{name}: {total} samples")
+        check.that(cut <= 0.01 * total, f"{name}: {cut} of {total} stacks of its first run are cut {reasons or ''}")
+check.finish()
