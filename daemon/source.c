@@ -242,7 +242,9 @@ static int pids_select(struct source_instance *i)
 int source_load(struct source_instance *i, struct bpf_object_skeleton *skeleton, struct source_constants *constants)
 {
 	struct bpf_object *obj = *skeleton->obj;
-	const uint32_t ring_bytes = i->params.ring_bytes ? i->params.ring_bytes : SOURCE_RING_BYTES_DEFAULT;
+	const uint32_t ring_bytes = i->params.ring_bytes     ? i->params.ring_bytes
+	                            : i->params.is_on_demand ? SOURCE_RING_BYTES_ON_DEMAND
+	                                                     : SOURCE_RING_BYTES_DEFAULT;
 	struct bpf_map *ring = bpf_object__find_map_by_name(obj, "ring");
 	int r;
 

@@ -9,6 +9,7 @@ extern const struct source heap_source;
 extern const struct source memory_source;
 
 #define SOURCE_RING_BYTES_DEFAULT (512u * 1024)
+#define SOURCE_RING_BYTES_ON_DEMAND (1u << 20) /* many copies of stacks in its first moments */
 #define SOURCE_COSTS 256
 #define SOURCE_COSTS_HALVE 20000 /* samples; so old ones fade */
 
