@@ -129,8 +129,13 @@ static __always_inline void emit_copy_into(struct scratch *s, struct stack_recor
 /* The ring wants sizes that are known beforehand. */
 static __always_inline int emit_copy_of(struct scratch *s, __u32 pages, __u64 top)
 {
-	struct stack_record *c = bpf_ringbuf_reserve(&ring, sizeof(*c) + (__u64)pages * STACK_COPY_PAGE_BYTES, 0);
+	const __u64 bytes = sizeof(struct stack_record) + (__u64)pages * STACK_COPY_PAGE_BYTES;
+	struct stack_record *c;
 
+	/* half of the ring is for samples */
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) + bytes > constants.ring_wake_bytes)
+		return 0;
+	c = bpf_ringbuf_reserve(&ring, bytes, 0);
 	if (!c)
 		return 0;
 	emit_copy_into(s, c, pages, top);
@@ -144,7 +149,7 @@ __noinline int emit_copy(__u32 slot)
 	struct scratch *s = scratch_get(slot);
 	__u64 top, pages;
 
-	if (!s || bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= constants.ring_wake_bytes)
+	if (!s)
 		return 0;
 	top = emit_stack_top(s->missed.sp);
 	if (top - s->missed.sp > STACK_BYTES_LIKELY)
