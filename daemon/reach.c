@@ -33,24 +33,32 @@ static bool is_same_on_overlay(const struct file_key *key, const struct stat *st
 	return is_alike(key, st) && fstatfs(fd, &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
-/* Looks first, by O_PATH, and opens only what is the file: opening a FIFO or a device can have effects. */
-static int open_same(const struct file_key *key, const char *name)
+int reach_regular(const char *path, struct stat *ret)
 {
-	_cleanup_close_ int looking = -1;
+	_cleanup_close_ int looking = open(path, O_PATH | O_CLOEXEC);
 	char link[64];
-	struct stat st;
 	int fd;
 
-	looking = open(name, O_PATH | O_CLOEXEC);
 	if (looking < 0)
 		return -errno;
-	if (fstat(looking, &st) < 0)
+	if (fstat(looking, ret) < 0)
 		return -errno;
-	if (!reach_is_same(key, &st) && !is_same_on_overlay(key, &st, looking))
+	if (!S_ISREG(ret->st_mode))
 		return -ESTALE;
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", looking);
 	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	return fd < 0 ? -errno : fd;
+}
+
+static int open_same(const struct file_key *key, const char *name)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+
+	fd = reach_regular(name, &st);
+	if (fd < 0)
+		return fd;
+	return reach_is_same(key, &st) || is_same_on_overlay(key, &st, fd) ? TAKE_FD(fd) : -ESTALE;
 }
 
 /* Keeps the more telling of two failures. */

@@ -20,6 +20,9 @@ struct reach {
 /* An O_RDONLY descriptor that belongs to the caller. -ENOENT: no way leads there; -ESTALE: a way led to another file.
  */
 int reach_open(const struct reach *r);
+/* Opens a regular file, whoever put it there: looks first, by O_PATH, because opening a FIFO or a device has effects.
+ * -ESTALE: it is none. */
+int reach_regular(const char *path, struct stat *ret);
 /* Whether the path alone leads to the file from where we are (same mount namespace, not deleted or replaced). */
 bool reach_by_path(const struct reach *r);
 bool reach_is_same(const struct file_key *key, const struct stat *st);

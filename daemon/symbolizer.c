@@ -417,8 +417,8 @@ static int fill_fds(struct job *j, const int *fds, size_t n_fds, const uint64_t 
 		return r;
 	j->answer_position = j->n_fds;
 	r = add_memfd(j, "symbolizer-answer", NULL, 0);
-	if (r == 0 && n_fds > 1)
-		r = add_duplicate(j, fds[1]);
+	for (size_t i = 1; i < n_fds && r == 0; i++)
+		r = add_duplicate(j, fds[i]);
 	return r;
 }
 
@@ -430,7 +430,7 @@ int symbolizer_request(struct symbolizer *s, enum symbolizer_kind kind, uint32_t
 
 	assert(s);
 	assert(done);
-	if (n_fds < 1 || n_fds > 2 || (n_fds == 2 && kind != SYMBOLIZER_SYMBOLS))
+	if (n_fds < 1 || n_fds > 1 + SYMBOLIZER_DEBUG_FILES_MAX || (n_fds > 1 && kind != SYMBOLIZER_SYMBOLS))
 		return -EINVAL;
 	if (has_queries(kind) ? !queries || !n_queries || n_queries > SYMBOLIZER_QUERIES_MAX : n_queries != 0)
 		return -EINVAL;

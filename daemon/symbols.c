@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "daemon/debug_files.h"
 #include "daemon/kallsyms.h"
 
 #define DEBUG_DIRECTORIES_MAX 16
@@ -142,7 +143,7 @@ static void request_finish(struct request *q)
 	request_free(q);
 }
 
-static void request_send(struct request *q, enum symbolizer_kind kind, int fd, int debug_fd);
+static void request_send(struct request *q, enum symbolizer_kind kind, int fd, const struct debug_files *debug);
 
 /* Keeps as missing what got no name. */
 static void keep_unknown(struct request *q)
@@ -170,7 +171,7 @@ static bool ask_live(struct request *q)
 		return false;
 	q->is_live = true;
 	fd = kallsyms_open();
-	request_send(q, SYMBOLIZER_KALLSYMS, fd, -1);
+	request_send(q, SYMBOLIZER_KALLSYMS, fd, NULL);
 	return true;
 }
 
@@ -240,17 +241,21 @@ static int request_new(struct symbols *s, const char *name, const uint64_t *addr
 }
 
 /* Sends the missing ones, or ends the request with what the cache knew. fd < 0: the text cannot be had. */
-static void request_send(struct request *q, enum symbolizer_kind kind, int fd, int debug_fd)
+static void request_send(struct request *q, enum symbolizer_kind kind, int fd, const struct debug_files *debug)
 {
 	struct symbols *s = q->symbols;
 	/* In the order of protocol.h: elf or text; the client adds queries and the answer. */
-	const int fds[] = { fd, debug_fd };
+	int fds[1 + SYMBOLIZER_DEBUG_FILES_MAX] = { fd };
+	const size_t n_debug = debug ? debug->n : 0;
 	int r = -ENOTCONN;
+
+	if (n_debug > 0)
+		memcpy(fds + 1, debug->fds, n_debug * sizeof(*fds));
 
 	if (q->n_missing > 0 && fd >= 0 && s->symbolizer && !is_poisoned(s, q->name)) {
 		s->stats.asked += q->n_missing;
-		r = symbolizer_request(s->symbolizer, kind, s->inlines ? 0 : SYMBOLIZER_NO_INLINES, fds,
-		        debug_fd >= 0 ? 2 : 1, q->missing, q->n_missing, on_answer, q);
+		r = symbolizer_request(s->symbolizer, kind, s->inlines ? 0 : SYMBOLIZER_NO_INLINES, fds, 1 + n_debug,
+		        q->missing, q->n_missing, on_answer, q);
 		if (r >= 0)
 			return;
 		s->stats.failures++;
@@ -262,43 +267,22 @@ static void request_send(struct request *q, enum symbolizer_kind kind, int fd, i
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-/* The file of debug information that belongs to a build ID: D/.build-id/xx/rest.debug. */
-static int open_debug_file(const struct symbols *s, const struct code_file *f, struct stat *ret_stat)
-{
-	char path[PATH_MAX];
-
-	if (f->identity.build_id_size == 0 || (f->identity.flags & IDENTITY_HAS_DEBUG_INFO) || strlen(f->file_id) < 3)
-		return -1;
-	for (size_t i = 0; i < s->n_debug_directories; i++) {
-		_cleanup_close_ int fd = -1;
-
-		if (snprintf(path, sizeof(path), "%s/.build-id/%.2s/%s.debug", s->debug_directories[i], f->file_id,
-		            f->file_id + 2) >= (int)sizeof(path))
-			continue;
-		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		if (fd >= 0 && fstat(fd, ret_stat) == 0 && S_ISREG(ret_stat->st_mode))
-			return TAKE_FD(fd);
-	}
-	return -1;
-}
-
 int symbols_of_file(struct symbols *s, struct code *code, uint32_t file, const uint64_t *addresses, uint32_t n,
         symbols_done_t done, void *userdata)
 {
 	_cleanup_(request_freep) struct request *q = NULL;
-	_cleanup_close_ int fd = -1, debug_fd = -1;
-	char name[SYMBOL_TABLE_NAME_MAX], debug[64] = "", hash[17];
+	_cleanup_(debug_files_done) struct debug_files debug_files = { 0 };
+	_cleanup_close_ int fd = -1;
+	char name[SYMBOL_TABLE_NAME_MAX], debug[24] = "", hash[17];
 	const struct code_file *f = code_get(code, file);
-	struct stat st;
 	int r;
 
 	if (!f || !(f->flags & CODE_IDENTIFIED) || !*f->file_id || strchr(f->file_id, '/'))
 		return -ENODATA;
-	debug_fd = open_debug_file(s, f, &st);
+	debug_files_find(f, s->debug_directories, s->n_debug_directories, &debug_files);
 	/* Other debug information is another answer. */
-	if (debug_fd >= 0)
-		(void)snprintf(debug, sizeof(debug), "-%llx-%llx", (unsigned long long)st.st_size,
-		        (unsigned long long)st.st_mtim.tv_sec);
+	if (debug_files.n > 0)
+		(void)snprintf(debug, sizeof(debug), "-%016llx", (unsigned long long)debug_files.version);
 	/* A stripped file has the build ID of the whole one and fewer names: its own hash tells them apart. */
 	for (unsigned i = 0; i < 8; i++)
 		(void)snprintf(hash + 2 * i, 3, "%02x", f->identity.htlhash[i]);
@@ -308,7 +292,7 @@ int symbols_of_file(struct symbols *s, struct code *code, uint32_t file, const u
 		return r;
 	if (q->n_missing > 0)
 		fd = code_open(code, file);
-	request_send(TAKE_PTR(q), SYMBOLIZER_SYMBOLS, fd, debug_fd);
+	request_send(TAKE_PTR(q), SYMBOLIZER_SYMBOLS, fd, &debug_files);
 	return 0;
 }
 
@@ -333,7 +317,7 @@ int symbols_of_kernel(struct symbols *s, const uint64_t *addresses, uint32_t n, 
 		q->is_live = true;
 		fd = kallsyms_open();
 	}
-	request_send(TAKE_PTR(q), SYMBOLIZER_KALLSYMS, fd, -1);
+	request_send(TAKE_PTR(q), SYMBOLIZER_KALLSYMS, fd, NULL);
 	return 0;
 }
 
@@ -345,7 +329,7 @@ int symbols_of_perf_map(
 
 	if (r < 0)
 		return r;
-	request_send(q, SYMBOLIZER_PERF_MAP, fd, -1);
+	request_send(q, SYMBOLIZER_PERF_MAP, fd, NULL);
 	return 0;
 }
 

@@ -15,7 +15,7 @@ static int notes_find(const struct elf_file *f, uint64_t offset, uint64_t size, 
 		return 0;
 	r = elf_file_read(f, offset, size, NOTES_BYTES_MAX, &notes);
 	if (r < 0)
-		return r == -E2BIG ? 0 : r;
+		return r == -ENOMEM ? r : 0;
 	c = CURSOR(notes, size);
 	while (cursor_room(&c) >= 12) {
 		uint32_t name_size = cursor_u32(&c), value_size = cursor_u32(&c), type = cursor_u32(&c);
@@ -28,7 +28,7 @@ static int notes_find(const struct elf_file *f, uint64_t offset, uint64_t size, 
 		if (type != NT_GNU_BUILD_ID || name_size != 4 || memcmp(name, "GNU", 4) != 0)
 			continue;
 		if (value_size == 0 || value_size > BUILD_ID_BYTES_MAX)
-			return 0;
+			continue;
 		memcpy(ret, value, value_size);
 		return (int)value_size;
 	}
@@ -42,11 +42,11 @@ int build_id_read(const struct elf_file *f, uint8_t ret[BUILD_ID_BYTES_MAX])
 	assert(f);
 	assert(ret);
 
-	for (uint32_t i = 0; i < f->n_sections && r == 0; i++)
-		if (f->sections[i].type == SHT_NOTE)
-			r = notes_find(f, f->sections[i].offset, f->sections[i].size, ret);
 	for (uint32_t i = 0; i < f->n_segments && r == 0; i++)
 		if (f->segments[i].type == PT_NOTE)
 			r = notes_find(f, f->segments[i].offset, f->segments[i].filesz, ret);
+	for (uint32_t i = 0; i < f->n_sections && r == 0; i++)
+		if (f->sections[i].type == SHT_NOTE)
+			r = notes_find(f, f->sections[i].offset, f->sections[i].size, ret);
 	return r;
 }

@@ -7,16 +7,16 @@
 #include "base/clock.h"
 #include "base/fd.h"
 
-/* Where each kind has its descriptors: the input first, then the queries if any, the answer, the debug file if any. */
+/* Where each kind has its descriptors: the input first, then the queries if any, the answer, debug files if any. */
 static const struct kind {
 	dispatch_t answer;
 	bool has_queries;
-	bool takes_debug_file;
+	bool takes_debug_files;
 } kinds[] = {
 	[SYMBOLIZER_IDENTIFY] = { .answer = identity_answer },
 	[SYMBOLIZER_ROWS] = { .answer = rows_answer },
 	[SYMBOLIZER_SITES] = { .answer = sites_answer },
-	[SYMBOLIZER_SYMBOLS] = { .answer = symbols_answer, .has_queries = true, .takes_debug_file = true },
+	[SYMBOLIZER_SYMBOLS] = { .answer = symbols_answer, .has_queries = true, .takes_debug_files = true },
 	[SYMBOLIZER_KALLSYMS] = { .answer = kallsyms_answer, .has_queries = true },
 	[SYMBOLIZER_PERF_MAP] = { .answer = perfmap_answer, .has_queries = true },
 };
@@ -59,7 +59,7 @@ static int answer(const struct symbolizer_request *request, const int *fds, size
 		return -ENOTSUP;
 	kind = &kinds[request->kind];
 	answer_position = kind->has_queries ? 2 : 1;
-	if (n_fds < answer_position + 1 || n_fds > answer_position + 1 + (kind->takes_debug_file ? 1 : 0))
+	if (n_fds < answer_position + 1 || (n_fds > answer_position + 1 && !kind->takes_debug_files))
 		return -EINVAL;
 	if (kind->has_queries) {
 		r = read_queries(fds[1], request->n_queries, &queries);
@@ -69,7 +69,8 @@ static int answer(const struct symbolizer_request *request, const int *fds, size
 	return kind->answer(
 	        &(struct dispatch_input){
 	                .fd = fds[0],
-	                .debug_fd = n_fds > answer_position + 1 ? fds[answer_position + 1] : -1,
+	                .debug_fds = fds + answer_position + 1,
+	                .n_debug_fds = n_fds - answer_position - 1,
 	                .queries = queries,
 	                .n_queries = kind->has_queries ? request->n_queries : 0,
 	                .flags = request->flags,

@@ -1,12 +1,14 @@
 /* The kinds of request that the child answers, one function each. They run inside the sandbox: no file can be opened,
  * memory and CPU are limited, a crash costs this one file. All descriptors are borrowed and their contents hostile. */
 #pragma once
+#include <stddef.h>
 #include <stdint.h>
 #include "symbolizer/protocol.h"
 
 struct dispatch_input {
-	int fd;       /* elf file, kallsyms text or perf map text; its position is 0 */
-	int debug_fd; /* SYMBOLS: the separate debug file, its build ID already compared by emberd; -1 for none */
+	int fd;               /* elf file, kallsyms text or perf map text; its position is 0 */
+	const int *debug_fds; /* SYMBOLS: files that may be its separate debug file, best first */
+	size_t n_debug_fds;
 	const uint64_t *queries; /* n_queries of them, sorted (checked), NULL where the kind has none */
 	uint32_t n_queries, flags;
 };

@@ -3,60 +3,15 @@
 #include <assert.h>
 #include <string.h>
 #include "base/fd.h"
-#include "symbolizer/cursor.h"
+#include "symbolizer/build_id.h"
+#include "symbolizer/debug_link.h"
 #include "symbolizer/dispatch.h"
 #include "symbolizer/elf_file.h"
 #include "symbolizer/sha256.h"
 
-#define NOTES_BYTES_MAX (64u << 10)
 #define DYNSTR_BYTES_MAX (8u << 20)
 #define COMMENT_BYTES_MAX (64u << 10)
 #define HASHED_BYTES 4096
-
-/* ---- build ID --------------------------------------------------------------------------------------------------- */
-
-static bool take_build_id(struct cursor c, struct symbolizer_identity *id)
-{
-	while (cursor_room(&c) >= sizeof(Elf64_Nhdr)) {
-		uint32_t name_size = cursor_u32(&c), size = cursor_u32(&c), type = cursor_u32(&c);
-		const uint8_t *name = cursor_bytes(&c, ((uint64_t)name_size + 3) & ~3ull);
-		/* The last note may lack its padding. */
-		uint64_t padded = MIN(((uint64_t)size + 3) & ~3ull, MAX((uint64_t)size, cursor_room(&c)));
-		const uint8_t *data = cursor_bytes(&c, padded);
-
-		if (c.failed)
-			return false;
-		if (type != NT_GNU_BUILD_ID || name_size != 4 || memcmp(name, "GNU", 4) != 0)
-			continue;
-		if (size == 0 || size > BUILD_ID_BYTES_MAX)
-			continue;
-		memcpy(id->build_id, data, size);
-		id->build_id_size = size;
-		return true;
-	}
-	return false;
-}
-
-static bool take_build_id_at(const struct elf_file *f, uint64_t offset, uint64_t size, struct symbolizer_identity *id)
-{
-	_cleanup_free_ uint8_t *notes = NULL;
-
-	if (elf_file_read(f, offset, size, NOTES_BYTES_MAX, &notes) < 0)
-		return false;
-	return take_build_id(CURSOR(notes, size), id);
-}
-
-static void find_build_id(const struct elf_file *f, struct symbolizer_identity *id)
-{
-	const struct elf_section *s = elf_file_section(f, ".note.gnu.build-id");
-
-	for (uint32_t i = 0; i < f->n_segments; i++)
-		if (f->segments[i].type == PT_NOTE &&
-		        take_build_id_at(f, f->segments[i].offset, f->segments[i].filesz, id))
-			return;
-	if (s)
-		(void)take_build_id_at(f, s->offset, s->size, id);
-}
 
 /* ---- htlhash ---------------------------------------------------------------------------------------------------- */
 
@@ -107,28 +62,12 @@ static void take_segments(const struct elf_file *f, struct symbolizer_identity *
 
 static void take_debug_link(const struct elf_file *f, struct symbolizer_identity *id)
 {
-	const struct elf_section *s = elf_file_section(f, ".gnu_debuglink");
-	_cleanup_free_ uint8_t *data = NULL;
-	struct cursor c;
-	const char *name;
-	uint32_t crc;
-	size_t n;
+	struct debug_link link;
 
-	if (!s || elf_file_read(f, s->offset, s->size, sizeof(id->debug_link) + 8, &data) < 0)
+	if (debug_link_read(f, &link) < 0)
 		return;
-	c = CURSOR(data, s->size);
-	name = cursor_string(&c);
-	if (!name || !*name || strchr(name, '/') || name[0] == '.')
-		return; /* a name inside the debug directories, never a path */
-	n = strlen(name);
-	if (n >= sizeof(id->debug_link))
-		return;
-	(void)cursor_bytes(&c, (4 - (size_t)(c.p - data) % 4) % 4);
-	crc = cursor_u32(&c);
-	if (c.failed)
-		return;
-	memcpy(id->debug_link, name, n + 1);
-	id->debug_link_crc = crc;
+	memcpy(id->debug_link, link.name, sizeof(id->debug_link));
+	id->debug_link_crc = link.crc;
 }
 
 static bool section_contains(const struct elf_file *f, const char *name, uint32_t max, const char *text)
@@ -187,7 +126,10 @@ int identity_read(int elf_fd, struct symbolizer_identity *ret)
 	r = hash_contents(f, id.htlhash);
 	if (r < 0)
 		return r == -EIO ? -EBADMSG : r;
-	find_build_id(f, &id);
+	r = build_id_read(f, id.build_id);
+	if (r < 0)
+		return r;
+	id.build_id_size = (uint32_t)r;
 	take_segments(f, &id);
 	take_debug_link(f, &id);
 	id.flags = find_flags(f);

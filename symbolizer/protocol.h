@@ -10,14 +10,16 @@
 #include <stdint.h>
 
 #define SYMBOLIZER_VERSION 1u
-#define SYMBOLIZER_FDS_MAX 4
+#define SYMBOLIZER_FDS_MAX 8
+#define SYMBOLIZER_DEBUG_FILES_MAX (SYMBOLIZER_FDS_MAX - 3)
 #define SYMBOLIZER_QUERIES_MAX (1u << 20)
 #define SYMBOLIZER_ANSWER_BYTES_MAX (256u << 20)
 
 enum symbolizer_kind {
 	SYMBOLIZER_IDENTIFY = 1, /* fds: elf, answer -> struct symbolizer_identity */
 	SYMBOLIZER_ROWS = 2,     /* fds: elf, answer -> rows_header, pages, rules, rows */
-	SYMBOLIZER_SYMBOLS = 3,  /* fds: elf, query, answer [, debug file] -> symbols_header, ... */
+	SYMBOLIZER_SYMBOLS = 3,  /* fds: elf, query, answer [, debug files: the first that is its counts]
+	                            -> symbols_header, ... */
 	SYMBOLIZER_KALLSYMS = 4, /* fds: kallsyms text, query, answer -> symbols */
 	SYMBOLIZER_PERF_MAP = 5, /* fds: perf map text, query, answer -> symbols */
 	SYMBOLIZER_SITES = 6,    /* fds: elf, answer -> sites_header, sites */
@@ -47,6 +49,7 @@ struct symbolizer_reply {
 
 #define BUILD_ID_BYTES_MAX 32
 #define SYMBOLIZER_SEGMENTS_MAX 8
+#define SYMBOLIZER_DEBUG_LINK_BYTES 64
 
 enum {
 	IDENTITY_HAS_EH_FRAME = 1 << 0,
@@ -69,7 +72,7 @@ struct symbolizer_identity {
 	uint8_t htlhash[16]; /* process.executable.build_id.htlhash: see FILE ID in docs/ARCHITECTURE.md */
 	uint32_t n_segments, padding;
 	struct symbolizer_segment segments[SYMBOLIZER_SEGMENTS_MAX];
-	char debug_link[64]; /* .gnu_debuglink, "" for none */
+	char debug_link[SYMBOLIZER_DEBUG_LINK_BYTES]; /* .gnu_debuglink, "" for none */
 	uint32_t debug_link_crc, padding2;
 };
 
@@ -137,8 +140,8 @@ enum site_function {
 };
 
 enum {
-	SITE_EMULATED = 1 << 0,  /* the kernel emulates the instruction at probe: no single step */
-	SITE_AT_ENTRY = 1 << 1,  /* the stack pointer still shows the return address: a return probe may be armed */
+	SITE_EMULATED = 1 << 0, /* the kernel emulates the instruction at probe: no single step */
+	SITE_AT_ENTRY = 1 << 1, /* the stack pointer still shows the return address: a return probe may be armed */
 	SITE_NULL_IS_MALLOC = 1 << 2, /* realloc(NULL, n) and small alignments go on to this allocator's malloc */
 };
 
@@ -151,11 +154,11 @@ enum site_allocator {
 };
 
 struct site {
-	uint64_t entry;          /* file offset of the function */
-	uint64_t probe;          /* file offset to probe: the first emulated instruction with the arguments still in place */
+	uint64_t entry; /* file offset of the function */
+	uint64_t probe; /* file offset to probe: the first emulated instruction with the arguments still in place */
 	uint64_t counter_offset; /* USDT: file offset of its semaphore, 0 for none */
 	uint16_t function, allocator, flags;
-	uint16_t after[2]; /* where the code goes on after probe: low 12 bits of the file offset */
+	uint16_t after[2];   /* where the code goes on after probe: low 12 bits of the file offset */
 	uint8_t operands[3]; /* USDT: DWARF numbers of the registers that hold the arguments */
 	uint8_t padding;
 	char name[32];

@@ -4,7 +4,7 @@
 
 #include <assert.h>
 #include <string.h>
-#include "symbolizer/build_id.h"
+#include "symbolizer/debug_link.h"
 #include "symbolizer/dwarf_lookup.h"
 #include "symbolizer/plt.h"
 #include "symbolizer/symbol_writer.h"
@@ -33,22 +33,18 @@ static void symbols_done(struct symbols *s)
 	free(s->plt_names);
 }
 
-/* The separate debug file, where it is one and belongs to the file. */
-static int debug_file_open(struct symbols *s, int fd)
+/* The first of the candidates that is a file and belongs to this one. */
+static int debug_file_open(struct symbols *s, const int *fds, size_t n)
 {
-	_cleanup_(elf_file_freep) struct elf_file *f = NULL;
-	uint8_t ours[BUILD_ID_BYTES_MAX], its[BUILD_ID_BYTES_MAX];
-	int r, n;
+	for (size_t i = 0; i < n && !s->debug_file; i++) {
+		_cleanup_(elf_file_freep) struct elf_file *f = NULL;
+		int r = elf_file_open(fds[i], &f);
 
-	if (fd < 0)
-		return 0;
-	r = elf_file_open(fd, &f);
-	if (r < 0)
-		return r == -ENOMEM ? r : 0;
-	n = build_id_read(s->file, ours);
-	r = build_id_read(f, its);
-	if (n > 0 && n == r && memcmp(ours, its, (size_t)n) == 0)
-		s->debug_file = TAKE_PTR(f);
+		if (r == -ENOMEM)
+			return r;
+		if (r == 0 && debug_link_leads_to(s->file, f))
+			s->debug_file = TAKE_PTR(f);
+	}
 	return 0;
 }
 
@@ -201,7 +197,7 @@ int symbols_answer(const struct dispatch_input *in, int answer_fd, uint64_t *ret
 	r = elf_file_open(in->fd, &s.file);
 	if (r < 0)
 		return r;
-	r = debug_file_open(&s, in->debug_fd);
+	r = debug_file_open(&s, in->debug_fds, in->n_debug_fds);
 	if (r < 0)
 		return r;
 	r = addresses_make(&s, in->queries, in->n_queries);

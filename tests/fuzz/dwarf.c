@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_close_ int fd = input_file(data, size), answer_fd = input_file(NULL, 0);
 	uint64_t queries[QUERIES], bytes;
-	struct dispatch_input in = { .fd = fd, .debug_fd = fd, .queries = queries };
+	struct dispatch_input in = { .fd = fd, .debug_fds = &fd, .n_debug_fds = 1, .queries = queries };
 
 	if (fd < 0 || answer_fd < 0)
 		return 0;

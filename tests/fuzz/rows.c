@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (fd < 0 || answer < 0)
 		return 0;
-	if (rows_answer(&(struct dispatch_input){ .fd = fd, .debug_fd = -1 }, answer, &bytes) < 0)
+	if (rows_answer(&(struct dispatch_input){ .fd = fd }, answer, &bytes) < 0)
 		return 0;
 	p = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, answer, 0);
 	assert(p != MAP_FAILED);

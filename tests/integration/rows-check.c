@@ -371,7 +371,7 @@ static int check_file(const char *path)
 
 	if (fd < 0 || answer < 0)
 		return -errno;
-	r = rows_answer(&(struct dispatch_input){ .fd = fd, .debug_fd = -1 }, answer, &bytes);
+	r = rows_answer(&(struct dispatch_input){ .fd = fd }, answer, &bytes);
 	if (r < 0)
 		return r;
 	p = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, answer, 0);

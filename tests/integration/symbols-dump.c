@@ -74,8 +74,15 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	n = read_queries(queries);
+	const struct dispatch_input in = {
+		.fd = fd,
+		.debug_fds = &debug_fd,
+		.n_debug_fds = debug_fd >= 0,
+		.queries = queries,
+		.n_queries = (uint32_t)n,
+	};
 	before = clock_now_ns(CLOCK_PROCESS_CPUTIME_ID);
-	r = answer(&(struct dispatch_input){ fd, debug_fd, queries, (uint32_t)n, 0 }, answer_fd, &bytes);
+	r = answer(&in, answer_fd, &bytes);
 	if (r < 0) {
 		fprintf(stderr, "%s: %s\n", argv[2], strerror(-r));
 		return 1;

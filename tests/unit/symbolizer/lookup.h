@@ -55,8 +55,7 @@ _unused_ static int lookup_text(
 	_cleanup_close_ int fd = memfd_create("text", MFD_CLOEXEC);
 
 	assert_int_equal(fd_pwrite_full(fd, text, size, 0), 0);
-	return lookup_run(
-	        answer, &(struct dispatch_input){ .fd = fd, .debug_fd = -1, .queries = queries, .n_queries = n }, ret);
+	return lookup_run(answer, &(struct dispatch_input){ .fd = fd, .queries = queries, .n_queries = n }, ret);
 }
 
 _unused_ static uint32_t lookup_count(const struct lookup *l, uint32_t query)

@@ -26,7 +26,7 @@ static struct made make(struct elf_bytes *e)
 	put_headers(e);
 	fd = memfd_of(e->data, sizeof(e->data));
 	assert_true(fd >= 0 && answer >= 0);
-	m.result = rows_answer(&(struct dispatch_input){ .fd = fd, .debug_fd = -1 }, answer, &m.bytes);
+	m.result = rows_answer(&(struct dispatch_input){ .fd = fd }, answer, &m.bytes);
 	if (m.result < 0)
 		return m;
 	m.answer = mmap(NULL, m.bytes, PROT_READ, MAP_PRIVATE, answer, 0);

@@ -15,7 +15,7 @@ static int corpus(const char *name)
 
 static int all_of(int fd, int debug_fd, uint32_t flags, struct lookup *ret)
 {
-	struct dispatch_input in = { .fd = fd, .debug_fd = debug_fd, .flags = flags };
+	struct dispatch_input in = { .fd = fd, .debug_fds = &debug_fd, .n_debug_fds = debug_fd >= 0, .flags = flags };
 	uint64_t queries[4096];
 
 	for (in.n_queries = 0; in.n_queries < ARRAY_SIZE(queries); in.n_queries++)
