@@ -83,13 +83,13 @@ static json_t *windows_json(const struct manager *m)
 
 static json_t *code_json(const struct code_stats *s)
 {
-	return json_pack("{sIsIsIsIsIsIsIsIsIsIsIsIsIsI}", "files", NUMBER(s->files), "files_identified",
+	return json_pack("{sIsIsIsIsIsIsIsIsIsIsIsIsIsIsI}", "files", NUMBER(s->files), "files_identified",
 	        NUMBER(s->files_identified), "files_failed", NUMBER(s->files_failed), "files_room",
-	        NUMBER(s->files_room), "pages_loaded", NUMBER(s->pages_loaded), "rows_used", NUMBER(s->rows_used),
-	        "rows_room", NUMBER(s->rows_room), "rules_used", NUMBER(s->rules_used), "rules_room",
-	        NUMBER(s->rules_room), "page_misses", NUMBER(s->page_misses), "pages_evicted", NUMBER(s->pages_evicted),
-	        "rows_from_cache", NUMBER(s->rows_from_cache), "rows_made", NUMBER(s->rows_made), "map_bytes",
-	        NUMBER(s->map_bytes));
+	        NUMBER(s->files_room), "files_recycled", NUMBER(s->files_recycled), "pages_loaded",
+	        NUMBER(s->pages_loaded), "rows_used", NUMBER(s->rows_used), "rows_room", NUMBER(s->rows_room),
+	        "rules_used", NUMBER(s->rules_used), "rules_room", NUMBER(s->rules_room), "page_misses",
+	        NUMBER(s->page_misses), "pages_evicted", NUMBER(s->pages_evicted), "rows_from_cache",
+	        NUMBER(s->rows_from_cache), "rows_made", NUMBER(s->rows_made), "map_bytes", NUMBER(s->map_bytes));
 }
 
 static json_t *symbols_json(const struct manager *m, const struct symbolizer_stats *child)

@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""A CPU that goes and comes back: emberd samples on, and samples that CPU again once it is there."""
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+import check
+from emberd import Daemon
+
+check.need_root()
+ONLINE = "/sys/devices/system/cpu/cpu1/online"
+if not os.access(ONLINE, os.W_OK) or open(ONLINE).read().strip() != "1":
+    print("skipped: this machine has no second CPU that can be taken offline")
+    sys.exit(77)
+
+
+def switch(value):
+    with open(ONLINE, "w") as f:
+        f.write(value)
+
+
+def rate(e):
+    """Timer hits a second, idle ones included: 100 for each CPU that is sampled."""
+    def hits():
+        counters = next(x for x in e.status()["sources"] if x["name"] == "cpu")["counters"]
+        return counters["samples"] + counters["idle"], time.monotonic()
+    before, start = hits()
+    time.sleep(2)
+    after, end = hits()
+    return (after - before) / (end - start)
+
+
+with check.scratch() as d:
+    e = Daemon(d, "[Profile]\nSources=cpu\n")
+    cpus = len(os.sched_getaffinity(0))
+    before = rate(e)
+    check.near(before, 100 * cpus, 12 * cpus, f"hits a second with {cpus} CPUs")
+    try:
+        switch("0")
+        time.sleep(1.5)
+        check.near(rate(e), 100 * (cpus - 1), 12 * cpus, "with one less")
+    finally:
+        switch("1")
+    time.sleep(2.5)
+    check.near(rate(e), 100 * cpus, 12 * cpus, "and with it back")
+    check.that(e.stop() == 0, "and ends well")
+check.finish()
