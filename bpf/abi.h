@@ -56,12 +56,20 @@ enum {
 	CFA_PLT = 6, /* rsp + 8 + ((pc & 15) >= cfa_offset ? 8 : 0): lazy PLT entries, cfa_offset is 1..15 */
 	CFA_SIGNAL = 7, /* a signal frame: rbp, rsp and rip of the interrupted code are at rsp + cfa_offset + SIGNAL_*;
 	                 * that rip is exact, no return address. fp is FP_SAME and means nothing */
-	CFA_LAST = CFA_SIGNAL,
+	CFA_REGISTER = 8, /* a general register: CFA_REGISTER_NUMBER, plus CFA_REGISTER_OFFSET. In assembly, and where
+	                   * gcc realigns a stack. Mostly lost but in the innermost frame: see register_of_frame() */
+	CFA_LAST = CFA_REGISTER,
 };
 
 #define CFA_DEREF_OFFSET(cfa_offset) ((__s16)(cfa_offset))
 #define CFA_DEREF_ADDEND(cfa_offset) ((__s16)((cfa_offset) >> 16))
 #define CFA_DEREF_PACK(offset, addend) ((__s32)((__u32)(__u16)(addend) << 16 | (__u16)(offset)))
+
+/* DWARF's number of a general register, 0..15 */
+#define CFA_REGISTER_NUMBER(cfa_offset) CFA_DEREF_ADDEND(cfa_offset)
+#define CFA_REGISTER_OFFSET(cfa_offset) CFA_DEREF_OFFSET(cfa_offset)
+#define CFA_REGISTER_PACK(number, offset) CFA_DEREF_PACK(offset, number)
+#define CFA_REGISTERS 16
 
 /* Inside the general registers of x86-64's struct sigcontext, which starts with r8. */
 #define SIGNAL_RBP 80
@@ -174,7 +182,7 @@ enum stack_end {
 	STACK_END_BAD_STACK,   /* stack memory could not be read */
 	STACK_END_BAD_PC,      /* a return address outside any executable mapping */
 	STACK_END_NO_PROGRESS, /* the next frame is not above this one */
-	STACK_END_NO_FP,       /* the rule wants a frame pointer that is lost */
+	STACK_END_NO_FP,       /* the rule wants a frame pointer, or another register, that is lost */
 	STACK_END_COMPAT,      /* a 32-bit program */
 	STACK_END_NO_REGISTERS,
 	STACK_END_MAX,

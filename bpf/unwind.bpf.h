@@ -156,6 +156,23 @@ __noinline int rule_find(__u32 slot, __u32 file, __u64 offset)
 	return rule < 0 ? RULE_NO_ROWS : rule;
 }
 
+/* Whether a call stands before address, as before each true return address: "call rel32", or "call r/m64" with an
+ * operand of 0, 1 or 4 bytes and perhaps a SIB byte. */
+static __always_inline bool is_behind_call(__u64 address)
+{
+#if defined(__TARGET_ARCH_x86)
+	__u8 code[8];
+
+	if (bpf_probe_read_user(code, sizeof(code), (const void *)(address - sizeof(code))) != 0)
+		return false;
+	return code[3] == 0xe8 || (code[6] == 0xff && (code[7] & 0x38) == 0x10) ||
+	       (code[5] == 0xff && (code[6] & 0x38) == 0x10) || (code[4] == 0xff && (code[5] & 0x38) == 0x10) ||
+	       (code[2] == 0xff && (code[3] & 0x38) == 0x10) || (code[1] == 0xff && (code[2] & 0x38) == 0x10);
+#else
+	return true;
+#endif
+}
+
 /* One step where no rule applies. Only code that is known to keep frame pointers may end the stack by rbp == 0 without
  * a doubt; elsewhere the doubt's reason is what cut the stack. */
 static __always_inline int step_by_frame_pointer(struct scratch *s, int why)
@@ -167,6 +184,9 @@ static __always_inline int step_by_frame_pointer(struct scratch *s, int why)
 		s->doubt = doubt;
 	end = unwind_by_frame_pointer(&s->registers, &s->window, trusted, &s->switches);
 	if (end == UNWIND_CONTINUE) {
+		/* rbp may be any number that looks like a stack address: rather a stack cut short than a wrong frame */
+		if (!trusted && !is_behind_call(s->registers.pc))
+			return s->doubt;
 		s->by_fp++;
 		return end;
 	}
@@ -174,6 +194,60 @@ static __always_inline int step_by_frame_pointer(struct scratch *s, int why)
 	if (end == STACK_END_COMPLETE && why != RULE_NO_ROWS)
 		return s->doubt == STACK_END_NO_ROWS ? STACK_END_NO_ROWS : end;
 	return s->doubt ? s->doubt : end;
+}
+
+/* A general register of the innermost frame, by DWARF's number; 0 where it cannot be had. */
+static __always_inline __u64 register_read(__u32 number)
+{
+#if defined(__TARGET_ARCH_x86)
+	const struct pt_regs *regs = (const void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+
+	if (!regs)
+		return 0;
+	switch (number) {
+	case 0:
+		return BPF_CORE_READ(regs, ax);
+	case 1:
+		return BPF_CORE_READ(regs, dx);
+	case 2:
+		return BPF_CORE_READ(regs, cx);
+	case 3:
+		return BPF_CORE_READ(regs, bx);
+	case 4:
+		return BPF_CORE_READ(regs, si);
+	case 5:
+		return BPF_CORE_READ(regs, di);
+	case 8:
+		return BPF_CORE_READ(regs, r8);
+	case 9:
+		return BPF_CORE_READ(regs, r9);
+	case 10:
+		return BPF_CORE_READ(regs, r10);
+	case 11:
+		return BPF_CORE_READ(regs, r11);
+	case 12:
+		return BPF_CORE_READ(regs, r12);
+	case 13:
+		return BPF_CORE_READ(regs, r13);
+	case 14:
+		return BPF_CORE_READ(regs, r14);
+	case 15:
+		return BPF_CORE_READ(regs, r15);
+	}
+#endif
+	return 0;
+}
+
+#define CALLEE_SAVED (1u << 3 | 1u << 6 | 1u << 12 | 1u << 13 | 1u << 14 | 1u << 15)
+
+/* A register as the frame that was pushed last has it. The innermost frame's own are known. A caller that counts its
+ * CFA from a register which callees may overwrite calls one that is known not to (assembly's own subroutines): it is
+ * still there one frame up. 0 where it is lost. */
+static __always_inline __u64 register_of_frame(const struct scratch *s, __u32 number)
+{
+	bool is_kept = s->record.n_user == 2 && !(CALLEE_SAVED & (1u << (number & 15)));
+
+	return s->record.n_user == 1 || is_kept ? register_read(number) : 0;
 }
 
 static __always_inline void frame_push(struct scratch *s, const struct mapping *m, __u64 pc, __u32 flags)
@@ -274,6 +348,8 @@ __noinline int unwind_frame(__u32 slot)
 	}
 	frame_push(s, m, s->registers.pc, flags);
 	s->by_rows++;
+	if (rule->cfa == CFA_REGISTER)
+		s->registers.other = register_of_frame(s, CFA_REGISTER_NUMBER(rule->cfa_offset));
 	end = unwind_by_rule(rule, &s->registers, &s->window);
 	return end != UNWIND_CONTINUE && end != STACK_END_COMPLETE && s->doubt ? (int)s->doubt : end;
 }

@@ -13,6 +13,7 @@
 
 struct unwind_registers {
 	__u64 pc, sp, fp;
+	__u64 other; /* the one that a CFA_REGISTER rule counts from; 0: lost */
 };
 
 #define UNWIND_WINDOW_WORDS 64
@@ -98,6 +99,11 @@ static __always_inline int unwind_cfa(
 		if (unwind_read(w, r->sp, base + CFA_DEREF_OFFSET(offset), &base) < 0)
 			return STACK_END_BAD_STACK;
 		*ret = base + CFA_DEREF_ADDEND(offset);
+		return UNWIND_CONTINUE;
+	case CFA_REGISTER:
+		if (r->other < r->sp || r->other - r->sp > UNWIND_FRAME_BYTES_MAX)
+			return STACK_END_NO_FP;
+		*ret = r->other + CFA_REGISTER_OFFSET(offset);
 		return UNWIND_CONTINUE;
 	case CFA_PLT:
 		*ret = r->sp + 8 + ((__s32)(r->pc & 15) >= offset ? 8 : 0);

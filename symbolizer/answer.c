@@ -69,6 +69,9 @@ static bool rule_is_valid(const struct unwind_rule *rule)
 		return rule->cfa_offset == 0 && rule->fp == FP_SAME;
 	case CFA_PLT:
 		return rule->cfa_offset >= 1 && rule->cfa_offset <= 15;
+	case CFA_REGISTER:
+		return CFA_REGISTER_NUMBER(rule->cfa_offset) >= 0 &&
+		       CFA_REGISTER_NUMBER(rule->cfa_offset) < CFA_REGISTERS;
 	case CFA_SIGNAL:
 		return rule->fp == FP_SAME && rule->cfa_offset >= INT16_MIN && rule->cfa_offset <= INT16_MAX;
 	default:
@@ -207,7 +210,7 @@ int answer_symbols(const void *answer, size_t bytes, uint32_t n_queries, struct 
 static int site_check(const struct site *s)
 {
 	if (s->function < SITE_MALLOC || s->function > SITE_USDT_FREE || s->allocator < ALLOCATOR_LIBC ||
-		s->allocator > ALLOCATOR_USDT || memchr(s->name, 0, sizeof(s->name)) == NULL)
+	        s->allocator > ALLOCATOR_USDT || memchr(s->name, 0, sizeof(s->name)) == NULL)
 		return -EBADMSG;
 	if (s->probe < s->entry || s->probe - s->entry > 4096)
 		return -EBADMSG;
@@ -223,7 +226,7 @@ int answer_sites(const void *answer, size_t bytes, const struct site **ret, uint
 	const struct site *sites = (const void *)(h + 1);
 
 	if (bytes < sizeof(*h) || h->magic != SITES_MAGIC || h->n_sites > SITES_MAX ||
-		bytes != sizeof(*h) + h->n_sites * sizeof(*sites))
+	        bytes != sizeof(*h) + h->n_sites * sizeof(*sites))
 		return -EBADMSG;
 	for (uint32_t i = 0; i < h->n_sites; i++)
 		if (site_check(&sites[i]) < 0)

@@ -183,6 +183,15 @@ static bool cfa_from_expression(const struct cfi_machine *m, const struct cfi_st
 	return true;
 }
 
+static bool cfa_from_other_register(const struct cfi_state *s, struct unwind_rule *ret)
+{
+	if (s->cfa_register >= CFA_REGISTERS || s->cfa_offset < INT16_MIN || s->cfa_offset > INT16_MAX)
+		return false;
+	ret->cfa = CFA_REGISTER;
+	ret->cfa_offset = CFA_REGISTER_PACK(s->cfa_register, s->cfa_offset);
+	return true;
+}
+
 static bool cfa_from_register(const struct cfi_machine *m, const struct cfi_state *s, struct unwind_rule *ret)
 {
 	if (s->cfa_register == m->sp)
@@ -190,7 +199,7 @@ static bool cfa_from_register(const struct cfi_machine *m, const struct cfi_stat
 	else if (s->cfa_register == m->fp)
 		ret->cfa = CFA_FP;
 	else
-		return false;
+		return cfa_from_other_register(s, ret);
 	if (s->cfa_offset < INT32_MIN || s->cfa_offset > INT32_MAX)
 		return false;
 	ret->cfa_offset = (int32_t)s->cfa_offset;

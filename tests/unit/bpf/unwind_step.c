@@ -68,6 +68,25 @@ static void frames_by_rsp_and_rbp(void **state)
 	assert_int_equal(memory.reads, 1); /* one window served them all */
 }
 
+/* Hand-written assembly that keeps its caller's stack pointer in rax: known in the innermost frame alone. */
+static void a_general_register_helps_where_it_is_known(void **state)
+{
+	static const struct unwind_rule rule = {
+		.cfa = CFA_REGISTER, .cfa_offset = CFA_REGISTER_PACK(0, 8), .fp = FP_AT_CFA, .fp_offset = -24
+	};
+	struct unwind_registers r = { .pc = 0x401000, .sp = SP, .fp = 0x1234, .other = SP + 15 * 8 };
+
+	(void)state;
+	remember(160);
+	memory.words[13] = 0x5555;
+	memory.words[15] = 0x401100;
+	assert_int_equal(unwind_by_rule(&rule, &r, &window), UNWIND_CONTINUE);
+	expect(&r, 0x401100, SP + 16 * 8, 0x5555);
+	r.other = 0;
+	assert_int_equal(unwind_by_rule(&rule, &r, &window), STACK_END_NO_FP);
+	expect(&r, 0x401100, SP + 16 * 8, 0x5555);
+}
+
 static void plt_entry_depends_on_the_push(void **state)
 {
 	static const struct unwind_rule plt = { .cfa = CFA_PLT, .cfa_offset = 11 };
@@ -261,6 +280,7 @@ static void frames_pack(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(frames_by_rsp_and_rbp),
+	cmocka_unit_test(a_general_register_helps_where_it_is_known),
 	cmocka_unit_test(plt_entry_depends_on_the_push),
 	cmocka_unit_test(signal_frame_restores_all),
 	cmocka_unit_test(drap_dereferences),

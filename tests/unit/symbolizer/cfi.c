@@ -110,7 +110,7 @@ static void drap(void **state)
 	                         DW_CFA_def_cfa_expression, 3, DW_OP_breg6, 0x78, DW_OP_deref),
 	        0);
 	assert_int_equal(s.n, 4);
-	assert_rule(s.rule[1], CFA_UNKNOWN, 0, FP_SAME, 0);
+	assert_rule(s.rule[1], CFA_REGISTER, CFA_REGISTER_PACK(10, 0), FP_SAME, 0);
 	assert_rule(s.rule[3], CFA_FP_DEREF, CFA_DEREF_PACK(-8, 0), FP_AT_FP, 0);
 	assert_int_equal(CFA_DEREF_OFFSET(s.rule[3].cfa_offset), -8);
 	assert_int_equal(CFA_DEREF_ADDEND(s.rule[3].cfa_offset), 0);
@@ -194,6 +194,10 @@ static void what_cannot_be_said_is_unknown(void **state)
 	assert_int_equal(RUN(&cie, 10, &s, DW_CFA_offset | SP, 2), 0);
 	assert_rule(s.rule[0], CFA_UNKNOWN, 0, FP_SAME, 0);
 	assert_int_equal(RUN(&cie, 10, &s, DW_CFA_def_cfa, 0, 8), 0);
+	assert_rule(s.rule[0], CFA_REGISTER, CFA_REGISTER_PACK(0, 8), FP_SAME, 0);
+	assert_int_equal(CFA_REGISTER_NUMBER(s.rule[0].cfa_offset), 0);
+	assert_int_equal(CFA_REGISTER_OFFSET(s.rule[0].cfa_offset), 8);
+	assert_int_equal(RUN(&cie, 10, &s, DW_CFA_def_cfa, 17, 8), 0); /* xmm0 */
 	assert_rule(s.rule[0], CFA_UNKNOWN, 0, FP_SAME, 0);
 	assert_int_equal(RUN(&cie, 10, &s, DW_CFA_undefined, FP), 0);
 	assert_rule(s.rule[0], CFA_SP, 8, FP_UNDEFINED, 0);
