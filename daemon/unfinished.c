@@ -163,6 +163,8 @@ static int take_mapping(void *userdata, const struct proc_mapping *m)
 	if (strcmp(m->path, "[vdso]") == 0) {
 		taken.file = FILE_VDSO;
 		taken.offset = 0;
+	} else if (strcmp(m->path, "[uprobes]") == 0) {
+		return 0; /* the true return address is known to the kernel alone */
 	} else if (m->inode != 0) {
 		taken.offset = m->offset;
 		if (code_expect(t->code, (pid_t)s->pid, m, true, &taken.file) < 0)
@@ -315,11 +317,14 @@ static int push(struct item *i, uint64_t frame)
 	return UNWIND_CONTINUE;
 }
 
+/* Without a rule no frame pointer is believed: the stack is told as it was. */
 static int apply(struct item *i, int kind, const struct unwind_rule *rule)
 {
-	if (kind == CODE_RULE && rule->cfa != CFA_UNKNOWN)
-		return unwind_by_rule(rule, &i->registers, &i->window);
-	return unwind_by_frame_pointer(&i->registers, &i->window, kind == CODE_RULE_FRAME_POINTERS, &i->switches);
+	if (kind == CODE_RULE_FRAME_POINTERS)
+		return unwind_by_frame_pointer(&i->registers, &i->window, true, &i->switches);
+	if (kind != CODE_RULE || rule->cfa == CFA_UNKNOWN)
+		return STACK_END_NO_RULE;
+	return unwind_by_rule(rule, &i->registers, &i->window);
 }
 
 /* One frame, as unwind_frame() of the programs does it: UNWIND_CONTINUE, WAITING or an enum stack_end. */
@@ -342,9 +347,8 @@ static int step(struct unfinished *u, struct item *i)
 	if (kind == -EAGAIN)
 		return WAITING;
 	i->flags = FRAME_RETURN_ADDRESS;
-	if (kind != CODE_RULE || rule.cfa == CFA_UNKNOWN)
-		flags |= FRAME_BY_FRAME_POINTER;
-	else if (rule.cfa == CFA_SIGNAL) {
+	flags |= kind == CODE_RULE_FRAME_POINTERS ? FRAME_BY_FRAME_POINTER : 0;
+	if (rule.cfa == CFA_SIGNAL) {
 		flags |= FRAME_SIGNAL;
 		i->flags = 0; /* interrupted there, not called from there */
 	}
