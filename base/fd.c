@@ -134,18 +134,27 @@ static int sync_parent(int dirfd, const char *name)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
-static int write_new(int dirfd, const char *name, const struct iovec *parts, size_t n_parts, mode_t mode, bool sync)
+int fd_write_parts(int fd, const struct iovec *parts, size_t n_parts)
 {
-	_cleanup_close_ int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-
-	if (fd < 0)
-		return -errno;
 	for (size_t i = 0; i < n_parts; i++) {
 		int r = fd_write_full(fd, parts[i].iov_base, parts[i].iov_len);
 
 		if (r < 0)
 			return r;
 	}
+	return 0;
+}
+
+static int write_new(int dirfd, const char *name, const struct iovec *parts, size_t n_parts, mode_t mode, bool sync)
+{
+	_cleanup_close_ int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = fd_write_parts(fd, parts, n_parts);
+	if (r < 0)
+		return r;
 	return sync && fsync(fd) < 0 ? -errno : 0;
 }
 

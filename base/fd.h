@@ -9,6 +9,7 @@
 /* Reads or writes all of n bytes; -EIO on a short read, -errno else. */
 int fd_read_full(int fd, void *buffer, size_t n);
 int fd_write_full(int fd, const void *buffer, size_t n);
+int fd_write_parts(int fd, const struct iovec *parts, size_t n_parts);
 int fd_pread_full(int fd, void *buffer, size_t n, uint64_t offset);
 int fd_pwrite_full(int fd, const void *buffer, size_t n, uint64_t offset);
 

@@ -53,7 +53,7 @@ int reach_regular(const char *path, struct stat *ret)
 static int open_same(const struct file_key *key, const char *name)
 {
 	_cleanup_close_ int fd = -1;
-	struct stat st;
+	struct stat st = { 0 };
 
 	fd = reach_regular(name, &st);
 	if (fd < 0)

@@ -28,7 +28,7 @@ struct rows_trailer {
 #define FILE_RULES_MAX (1u << 16)
 #define SETTLE_NS (300 * NS_PER_MS) /* far longer than a program runs */
 #define ROWS_DIRECTORY "rows"
-#define ROWS_NAME_MAX (sizeof(ROWS_DIRECTORY) + 2 * BUILD_ID_BYTES_MAX + 2)
+#define ROWS_NAME_MAX (sizeof(ROWS_DIRECTORY) + (size_t)2 * BUILD_ID_BYTES_MAX + 2)
 
 struct rows_file {
 	LIST_ENTRY(rows_file) next;
@@ -327,7 +327,7 @@ static int file_read(struct rows *r, struct rows_file *f, int fd)
 	const struct rows_header *h = &f->header;
 	_cleanup_free_ char *before = NULL;
 	const struct unwind_rule *rules;
-	struct rows_trailer trailer;
+	struct rows_trailer trailer = { 0 };
 	uint64_t end;
 	int error;
 
@@ -428,15 +428,13 @@ int rows_file_open(struct rows *r, const char *file_id, struct rows_file **ret)
 static int memory_file(const struct iovec *parts, size_t n_parts, int *ret)
 {
 	_cleanup_close_ int fd = memfd_create("rows", MFD_CLOEXEC);
+	int error;
 
 	if (fd < 0)
 		return -errno;
-	for (size_t i = 0; i < n_parts; i++) {
-		int error = fd_write_full(fd, parts[i].iov_base, parts[i].iov_len);
-
-		if (error < 0)
-			return error;
-	}
+	error = fd_write_parts(fd, parts, n_parts);
+	if (error < 0)
+		return error;
 	*ret = TAKE_FD(fd);
 	return 0;
 }
