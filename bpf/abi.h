@@ -457,13 +457,14 @@ enum { HEAP_NULL_IS_MALLOC = 1 << 2 };
 /* One of each process that is probed and each CPU; the program counts. emberd says in another map how many bytes apart
  * its samples are to be on average; 0: the gate is closed, only hits are counted. */
 struct heap_counters {
-	__s64 countdown; /* bytes until the next sample */
-	__u64 hits;      /* of the probes on allocations and frees */
+	__s64 countdown; /* bytes until the next sample, drawn for an interval */
+	__u64 interval;
+	__u64 hits; /* of the probes on allocations and frees */
 	__u64 samples;
-	__u64 bytes;   /* of all allocations while the gate was open, sampled or not: exact */
-	__u64 user_ns; /* CPU time in user mode, by the ticks of heap_tick */
+	__u64 bytes;    /* of all allocations while the gate was open, sampled or not: exact */
+	__u64 progress; /* in user mode, by the ticks of heap_tick: nanoseconds, or instructions */
 };
-_Static_assert(sizeof(struct heap_counters) == 40, "heap_counters");
+_Static_assert(sizeof(struct heap_counters) == 48, "heap_counters");
 
 struct heap_key {
 	__u64 address;

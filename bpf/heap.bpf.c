@@ -189,6 +189,11 @@ static __always_inline __u64 is_next(struct heap_counters *p, __u32 pid, __u64 b
 	if (!bytes)
 		bytes = 1;
 	p->bytes += bytes;
+	if (p->interval !=
+	        *interval) { /* the distribution has no memory: a new draw is as good as the rest of an old one */
+		p->interval = *interval;
+		p->countdown = next_sample_in(*interval);
+	}
 	p->countdown -= bytes;
 	if (p->countdown > 0)
 		return 0;
@@ -209,6 +214,10 @@ static __always_inline int call(struct uprobe_regs *ctx, __u64 cookie)
 		return 1;
 	}
 	p->hits++;
+	if (HEAP_COOKIE_FUNCTION(cookie) == HEAP_FREE) {
+		release(pid, CALL_ARG(ctx, 0));
+		return 1;
+	}
 	bytes = bytes_asked(ctx, cookie, pid);
 	if (bytes < 0)
 		return 1;
@@ -265,21 +274,6 @@ int heap_return(struct uprobe_regs *ctx)
 	return 0;
 }
 
-SEC("uprobe")
-int heap_free(struct uprobe_regs *ctx)
-{
-	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-	struct heap_counters *p = bpf_map_lookup_elem(&heap_processes, &pid);
-
-	if (!p) {
-		count(COUNTER_HEAP_OTHER_PROCESS);
-		return 0;
-	}
-	p->hits++;
-	release(pid, CALL_ARG(ctx, 0));
-	return 0;
-}
-
 /* otel_memory:alloc(user, size, weighted_bytes) and free(user): the allocator has sampled, we only take the stack. */
 SEC("uprobe")
 int heap_usdt(struct uprobe_regs *ctx)
@@ -306,7 +300,9 @@ int heap_usdt(struct uprobe_regs *ctx)
 
 /* ---- what the program does on its own ---- */
 
-__u64 tick_ns = 1; /* what a tick stands for; the event's own last_period stays what it was when the period changes */
+const volatile bool counts_instructions =
+        false;  /* ticks come after so many instructions in user mode, not so much time */
+__u64 tick = 1; /* what a tick stands for; the event's own last_period stays what it was when the period changes */
 __u32 n_after = 0;
 __u16 after[HEAP_AFTER_MAX] = {};
 
@@ -320,8 +316,8 @@ static __always_inline bool is_after_probe(__u64 pc)
 	return false;
 }
 
-/* How far the program has come is told by its time in user mode: unlike all CPU time it does not grow with the probes.
- */
+/* How far the program has come is told by its progress in user mode: unlike all CPU time it does not grow with the
+ * probes. A counter of instructions in user mode can tell of its overflow a little late, after a trap. */
 SEC("perf_event")
 int heap_tick(struct bpf_perf_event_data *ctx)
 {
@@ -333,8 +329,8 @@ int heap_tick(struct bpf_perf_event_data *ctx)
 	__u64 pc = ctx->regs.pc;
 #endif
 
-	if (p && (__s64)pc > 0 && !is_after_probe(pc))
-		p->user_ns += tick_ns;
+	if (p && (counts_instructions || ((__s64)pc > 0 && !is_after_probe(pc))))
+		p->progress += tick;
 	return 0;
 }
 

@@ -93,11 +93,15 @@ static int probe_ring_buffer(char reason[REASON_BYTES])
 
 /* ---- events ----------------------------------------------------------------------------------------------------- */
 
-static int event_try(uint32_t type, uint64_t config)
+static int event_try(uint32_t type, uint64_t config, bool user_only)
 {
-	struct perf_event_attr attr = {
-		.size = sizeof(attr), .type = type, .config = config, .sample_period = 1000000000, .disabled = 1
-	};
+	struct perf_event_attr attr = { .size = sizeof(attr),
+		.type = type,
+		.config = config,
+		.sample_period = 1000000000,
+		.disabled = 1,
+		.exclude_kernel = user_only,
+		.exclude_hv = user_only };
 	int fd = (int)syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
 
 	if (fd < 0)
@@ -108,7 +112,7 @@ static int event_try(uint32_t type, uint64_t config)
 
 static int probe_perf_event(char reason[REASON_BYTES])
 {
-	int r = event_try(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK), fd;
+	int r = event_try(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK, false), fd;
 
 	if (r < 0)
 		return because(reason, r, "perf_event_open of the CPU's clock fails: %s", strerror(-r));
@@ -121,11 +125,21 @@ static int probe_perf_event(char reason[REASON_BYTES])
 
 static int probe_pmu(char reason[REASON_BYTES])
 {
-	int r = event_try(PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES);
+	int r = event_try(PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES, false);
 
 	return r == 0 ? 0
 	              : because(reason, r,
 	                        "no hardware cycle counter (usual in virtual machines): the CPU's clock is used");
+}
+
+static int probe_user_instructions(char reason[REASON_BYTES])
+{
+	int r = event_try(PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, true);
+
+	return r == 0 ? 0
+	              : because(reason, r,
+	                        "no hardware counter of instructions (usual in virtual machines): time in user mode is "
+	                        "used");
 }
 
 static int probe_task_pt_regs(char reason[REASON_BYTES])
@@ -335,6 +349,8 @@ static struct {
 	[FEATURE_PERF_EVENT] = { "perf-event", "sample every CPU by its clock", probe_perf_event },
 	[FEATURE_CPU] = { "cpu", "the cpu source: all it needs", probe_cpu },
 	[FEATURE_PMU] = { "pmu", "sample by hardware cycles", probe_pmu },
+	[FEATURE_USER_INSTRUCTIONS] = { "user-instructions", "scale heap profiles by instructions",
+	        probe_user_instructions },
 	[FEATURE_TASK_PT_REGS] = { "task-pt-regs", "user stacks of samples in the kernel", probe_task_pt_regs },
 	[FEATURE_VMA_TREE] = { "vma-tree", "know code by file, so young processes unwind at once", probe_vma_tree },
 	[FEATURE_TP_BTF] = { "tp-btf", "programs on tracepoints, by BTF", probe_tp_btf },

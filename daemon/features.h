@@ -9,9 +9,10 @@ enum feature {
 	FEATURE_BPF,      /* may load programs at all */
 	FEATURE_BTF,
 	FEATURE_RING_BUFFER,
-	FEATURE_PERF_EVENT, /* cpu-clock events on every CPU, with BPF programs */
-	FEATURE_CPU,        /* all that the cpu source needs */
-	FEATURE_PMU,        /* hardware cycles */
+	FEATURE_PERF_EVENT,        /* cpu-clock events on every CPU, with BPF programs */
+	FEATURE_CPU,               /* all that the cpu source needs */
+	FEATURE_PMU,               /* hardware cycles */
+	FEATURE_USER_INSTRUCTIONS, /* counted by hardware, in user mode only */
 	FEATURE_TASK_PT_REGS,
 	FEATURE_VMA_TREE, /* code known by file: the VMA walk fits this kernel's layout */
 	FEATURE_TP_BTF,

@@ -1,13 +1,16 @@
 #include "daemon/heap_calibrate.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/perf_event.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,9 +19,19 @@
 #include "bpf/abi.h"
 #include "symbolizer/protocol.h"
 
-#define CALLS 4000
+#define CALLS 16384
+#define SPINS 8000000 /* some milliseconds */
+#define TICK_TRIES 5
+#define TICK_NS 100000
+#define TICK_SHARE_MAX 0.9
+#define BLOCKS 256            /* that are in use at a time */
+#define INTERRUPTED_NS 10000u /* something else ran in between */
 #define PLAUSIBLE_NS_MIN 50.0
 #define PLAUSIBLE_NS_MAX 100000.0
+#define USER_SHARE_MAX 0.5 /* of a hit's price */
+/* Of a hit's price: what the first instructions after it wait for, up to where our process can read a clock
+ * (bench/heap-bias). */
+#define FIRST_SHARE 0.02
 
 /* Begins like an allocator: with a push, which the kernel emulates. */
 void heap_calibrate_call(uint64_t size);
@@ -33,14 +46,50 @@ __attribute__((noinline)) void heap_calibrate_call(uint64_t size)
 }
 #endif
 
-/* Nanoseconds a call. */
-static double time_calls(void)
+/* What the child measures. */
+struct times {
+	double call_ns;  /* a call of the function and what comes after it, by CPU time */
+	double after_ns; /* what a program does until it calls it again: a free, an allocation, a little memory touched
+	                  */
+	double spin_ns;  /* the same work each time, by CPU time */
+};
+
+static void time_calls(struct times *ret)
+{
+	void *blocks[BLOCKS] = { 0 };
+	uint64_t begin = clock_now_ns(CLOCK_THREAD_CPUTIME_ID), after = 0, n = 0;
+	uint32_t x = 2463534242u;
+
+	for (int i = 0; i < CALLS; i++) {
+		uint64_t start, took;
+		void **block;
+
+		x = x * 1664525u + 1013904223u;
+		block = &blocks[x >> 16 & (BLOCKS - 1)];
+		heap_calibrate_call(x >> 24);
+		start = clock_now_ns(CLOCK_MONOTONIC);
+		free(*block);
+		*block = calloc(1, 16 + (x >> 24));
+		took = clock_now_ns(CLOCK_MONOTONIC) - start;
+		if (took < INTERRUPTED_NS) {
+			after += took;
+			n++;
+		}
+	}
+	ret->call_ns = (double)(clock_now_ns(CLOCK_THREAD_CPUTIME_ID) - begin) / CALLS;
+	ret->after_ns = n ? (double)after / (double)n : 0;
+	for (int i = 0; i < BLOCKS; i++)
+		free(blocks[i]);
+}
+
+static void time_spin(struct times *ret)
 {
 	uint64_t begin = clock_now_ns(CLOCK_THREAD_CPUTIME_ID);
+	uint32_t x = 1;
 
-	for (int i = 0; i < CALLS; i++)
-		heap_calibrate_call(64);
-	return (double)(clock_now_ns(CLOCK_THREAD_CPUTIME_ID) - begin) / CALLS;
+	for (int i = 0; i < SPINS; i++)
+		__asm__ volatile("" : "+r"(x)); /* no memory, whose speed depends on where it lies */
+	ret->spin_ns = (double)(clock_now_ns(CLOCK_THREAD_CPUTIME_ID) - begin);
 }
 
 /* One measurement for each byte that comes in. */
@@ -50,19 +99,21 @@ _Noreturn static void child(int fd)
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (read(fd, &byte, 1) == 1) {
-		double ns = time_calls();
+		struct times t;
 
-		if (write(fd, &ns, sizeof(ns)) != sizeof(ns))
+		time_calls(&t);
+		time_spin(&t);
+		if (write(fd, &t, sizeof(t)) != sizeof(t))
 			break;
 	}
 	_exit(0);
 }
 
-static int ask(int fd, double *ret_ns)
+static int ask(int fd, struct times *ret)
 {
 	int r = fd_write_full(fd, "x", 1);
 
-	return r < 0 ? r : fd_read_full(fd, ret_ns, sizeof(*ret_ns));
+	return r < 0 ? r : fd_read_full(fd, ret, sizeof(*ret));
 }
 
 /* File offset of the function in our own executable, by our own mappings. */
@@ -85,21 +136,86 @@ static int own_offset(uint64_t *ret)
 	return -ENOENT;
 }
 
-static int measure(const struct heap_programs *programs, pid_t pid, int fd, double *ret_hit_ns)
+/* Ticks of one process alone, so that no CPU is disturbed but the one that it runs on. */
+static int attach_ticks(const struct bpf_program *program, pid_t pid, struct bpf_link **ret)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = PERF_TYPE_SOFTWARE,
+		.config = PERF_COUNT_SW_CPU_CLOCK,
+		.sample_period = TICK_NS,
+		.disabled = 1,
+	};
+	_cleanup_close_ int fd = (int)syscall(SYS_perf_event_open, &attr, pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	struct bpf_link *link;
+
+	if (fd < 0)
+		return -errno;
+	link = bpf_program__attach_perf_event(program, fd);
+	if (!link)
+		return -errno;
+	(void)TAKE_FD(fd); /* the link closes it */
+	*ret = link;
+	return 0;
+}
+
+/* What part of the time ticks take: the same work with them and without, one right after the other. */
+static int tick_share(const struct bpf_program *program, pid_t pid, int fd, double *ret)
+{
+	struct bpf_link *ticks = NULL;
+	struct times with, without;
+	int r;
+
+	r = attach_ticks(program, pid, &ticks);
+	if (r >= 0)
+		r = ask(fd, &with);
+	(void)bpf_link__destroy(ticks);
+	if (r >= 0)
+		r = ask(fd, &without);
+	if (r >= 0)
+		*ret = MIN(MAX(1 - without.spin_ns / with.spin_ns, 0.0), TICK_SHARE_MAX);
+	return r;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* What a tick takes from the program that it comes upon: in virtual machines much more than it should be. */
+static int measure_tick(const struct bpf_program *program, pid_t pid, int fd, double *ret_ns)
+{
+	double shares[TICK_TRIES];
+	int r = 0;
+
+	for (int i = 0; r >= 0 && i < TICK_TRIES; i++)
+		r = tick_share(program, pid, fd, &shares[i]);
+	if (r < 0)
+		return r;
+	qsort(shares, TICK_TRIES, sizeof(shares[0]), by_value);
+	*ret_ns = TICK_NS * shares[TICK_TRIES / 2];
+	return 0;
+}
+
+static int measure(const struct heap_programs *programs, pid_t pid, int fd, struct heap_calibration *ret)
 {
 	_cleanup_(uprobe_detachp) struct uprobe *probe = NULL;
 	_cleanup_close_ int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	double plain, probed, ns;
+	struct times plain, probed;
 	struct uprobe_site site;
 	uint64_t offset;
+	double ns;
 	int r;
 
 	if (exe < 0)
 		return -errno;
 	r = own_offset(&offset);
-	if (r < 0)
-		return r;
-	r = ask(fd, &plain);
+	for (int i = 0; r >= 0 && i < 2; i++) /* once to warm up */
+		r = ask(fd, &plain);
+	if (r >= 0)
+		r = measure_tick(programs->tick, pid, fd, &ret->tick_ns);
 	if (r < 0)
 		return r;
 	site = (struct uprobe_site){ .offset = offset, .cookie = HEAP_COOKIE(SITE_MALLOC, 0, offset) };
@@ -108,12 +224,14 @@ static int measure(const struct heap_programs *programs, pid_t pid, int fd, doub
 		r = ask(fd, &probed);
 	if (r < 0)
 		return r;
-	ns = probed - plain;
-	*ret_hit_ns = ns < PLAUSIBLE_NS_MIN ? PLAUSIBLE_NS_MIN : ns > PLAUSIBLE_NS_MAX ? PLAUSIBLE_NS_MAX : ns;
+	ns = probed.call_ns - plain.call_ns;
+	ret->hit_ns = ns < PLAUSIBLE_NS_MIN ? PLAUSIBLE_NS_MIN : MIN(ns, PLAUSIBLE_NS_MAX);
+	ret->user_ns = MIN(
+	        MAX(probed.after_ns - plain.after_ns, 0.0) + FIRST_SHARE * ret->hit_ns, USER_SHARE_MAX * ret->hit_ns);
 	return 0;
 }
 
-int heap_calibrate(const struct heap_programs *programs, int processes_fd, double *ret_hit_ns)
+int heap_calibrate(const struct heap_programs *programs, int processes_fd, struct heap_calibration *ret)
 {
 	struct heap_process process;
 	_cleanup_close_ int ours = -1, theirs = -1;
@@ -134,9 +252,9 @@ int heap_calibrate(const struct heap_programs *programs, int processes_fd, doubl
 	}
 	id = (uint32_t)pid;
 	process = (struct heap_process){ .pid = pid };
-	r = heap_process_make_known(&process, processes_fd, 0);
+	r = heap_process_make_known(&process, processes_fd);
 	if (r >= 0)
-		r = measure(programs, pid, ours, ret_hit_ns);
+		r = measure(programs, pid, ours, ret);
 	(void)bpf_map_delete_elem(processes_fd, &id);
 	(void)kill(pid, SIGKILL);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)

@@ -1,6 +1,13 @@
-/* What one hit of a heap probe costs on this machine, measured on a process of our own. */
+/* What one hit of a heap probe costs on this machine, measured on a process of our own: CPU time in all, and how much
+ * slower the program's own code runs for it. */
 #pragma once
 #include "daemon/heap_process.h"
 
-/* processes_fd: the map of probed processes. Takes some milliseconds. -ENOTSUP: no way to probe here. */
-int heap_calibrate(const struct heap_programs *programs, int processes_fd, double *ret_hit_ns);
+struct heap_calibration {
+	double hit_ns;  /* of CPU time */
+	double user_ns; /* by which the code after a hit runs slower */
+	double tick_ns; /* of CPU time that a tick of the CPU's clock takes */
+};
+
+/* processes_fd: the map of probed processes. Takes some 0.1 s. -ENOTSUP: no way to probe here. */
+int heap_calibrate(const struct heap_programs *programs, int processes_fd, struct heap_calibration *ret);

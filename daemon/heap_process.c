@@ -5,9 +5,7 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -62,18 +60,7 @@ int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns)
 	return 0;
 }
 
-/* An exponential draw, so that the first sample of a process is as likely anywhere as any other. */
-static int64_t first_countdown(uint64_t interval)
-{
-	uint32_t bits = 0;
-
-	if (interval == 0)
-		return INT64_MAX;
-	(void)!getrandom(&bits, sizeof(bits), GRND_NONBLOCK);
-	return (int64_t)(-log((bits + 1.0) / 4294967297.0) * (double)interval) + 1;
-}
-
-int heap_process_make_known(const struct heap_process *p, int counters_fd, uint64_t interval)
+int heap_process_make_known(const struct heap_process *p, int counters_fd)
 {
 	int cpus = libbpf_num_possible_cpus();
 	_cleanup_free_ struct heap_counters *counters = calloc((size_t)MAX(cpus, 1), sizeof(*counters));
@@ -81,8 +68,6 @@ int heap_process_make_known(const struct heap_process *p, int counters_fd, uint6
 
 	if (!counters)
 		return -ENOMEM;
-	for (int cpu = 0; cpu < cpus; cpu++)
-		counters[cpu].countdown = first_countdown(interval);
 	return bpf_map_update_elem(counters_fd, &id, counters, BPF_ANY) < 0 ? -errno : 0;
 }
 
@@ -91,7 +76,7 @@ int heap_process_read(struct heap_process *p, int counters_fd)
 	int cpus = libbpf_num_possible_cpus(), r;
 	_cleanup_free_ struct heap_counters *counters = calloc((size_t)MAX(cpus, 1), sizeof(*counters));
 	uint32_t id = (uint32_t)p->pid;
-	struct heap_meter m = { 0 };
+	struct heap_meter m = { .time_ns = clock_now_ns(CLOCK_MONOTONIC) };
 
 	if (!counters)
 		return -ENOMEM;
@@ -104,7 +89,7 @@ int heap_process_read(struct heap_process *p, int counters_fd)
 		m.hits += counters[cpu].hits;
 		m.samples += counters[cpu].samples;
 		m.bytes += counters[cpu].bytes;
-		m.user_ns += counters[cpu].user_ns;
+		m.progress += counters[cpu].progress;
 	}
 	p->meter = m;
 	return 0;
@@ -208,9 +193,10 @@ int heap_process_scan(struct heap_process *p, struct heap_sites *sites)
 
 /* ---- links ---- */
 
-enum kind { KIND_CALL, KIND_FREE, KIND_USDT };
+/* Kinds of sites, as bits. */
+enum { KIND_FREE = 1, KIND_CALL = 2, KIND_USDT = 4 };
 
-static enum kind kind_of(const struct site *s)
+static unsigned kind_of(const struct site *s)
 {
 	if (s->function == SITE_USDT_ALLOC || s->function == SITE_USDT_FREE)
 		return KIND_USDT;
@@ -224,18 +210,14 @@ static uint64_t cookie_of(const struct site *s)
 	return HEAP_COOKIE(s->function, s->flags, s->probe);
 }
 
-/* An allocator that tells its own samples by USDT is asked nothing else. */
-static size_t collect(struct heap_process *p, const struct heap_allocator *a, enum kind kind, struct uprobe_site *ret)
+/* Adds the sites of one kind to ret and returns how many there are now. */
+static size_t collect(
+        struct heap_process *p, const struct heap_allocator *a, unsigned kind, struct uprobe_site *ret, size_t n)
 {
-	bool has_usdt = false;
-	size_t n = 0;
-
-	for (uint32_t i = 0; i < a->n_sites; i++)
-		has_usdt |= kind_of(&a->sites[i]) == KIND_USDT;
 	for (uint32_t i = 0; i < a->n_sites; i++) {
 		const struct site *s = &a->sites[i];
 
-		if (kind_of(s) != kind || (has_usdt && kind != KIND_USDT))
+		if (kind_of(s) != kind)
 			continue;
 		if (!(s->flags & SITE_EMULATED)) {
 			p->stepped++;
@@ -248,13 +230,29 @@ static size_t collect(struct heap_process *p, const struct heap_allocator *a, en
 	return n;
 }
 
-static int attach_kind(struct heap_process *p, struct heap_links *l, enum kind kind, const struct bpf_program *program,
+static bool has_usdt(const struct heap_allocator *a)
+{
+	for (uint32_t i = 0; i < a->n_sites; i++)
+		if (kind_of(&a->sites[i]) == KIND_USDT)
+			return true;
+	return false;
+}
+
+/* All sites of these kinds by one link, the frees first: an object whose free is missed would be a leak that is none.
+ * An allocator that tells its own samples by USDT is asked nothing else. */
+static int attach_kinds(struct heap_process *p, struct heap_links *l, unsigned kinds, const struct bpf_program *program,
         int type, int is_return, struct uprobe **ret)
 {
 	struct uprobe_site sites[SITES_MAX];
-	size_t n = collect(p, l->allocator, kind, sites);
+	size_t n = 0;
 
-	if (n == 0 || *ret)
+	if (*ret)
+		return 0;
+	kinds &= has_usdt(l->allocator) ? KIND_USDT : ~(unsigned)KIND_USDT;
+	for (unsigned kind = KIND_FREE; kind <= KIND_USDT; kind <<= 1)
+		if (kinds & kind)
+			n = collect(p, l->allocator, kind, sites, n);
+	if (n == 0)
 		return 0;
 	return uprobe_attach(program, type, is_return, l->allocator->fd, p->pid, sites, n, ret);
 }
@@ -263,22 +261,19 @@ static void detach_links(struct heap_links *l)
 {
 	l->call = uprobe_detach(l->call);
 	l->back = uprobe_detach(l->back);
-	l->free = uprobe_detach(l->free);
 	l->usdt = uprobe_detach(l->usdt);
 }
 
-/* Frees first going in, last coming out: an object whose free is missed would be a leak that is none. */
 static int attach_links(struct heap_process *p, struct heap_links *l, const struct heap_programs *programs)
 {
-	int r;
+	int r = 0;
 
-	r = attach_kind(p, l, KIND_FREE, programs->free, programs->other_type, 0, &l->free);
-	if (r >= 0 && programs->call_type != UPROBE_ATTACH_SESSION)
-		r = attach_kind(p, l, KIND_CALL, programs->back, programs->other_type, 1, &l->back);
+	if (programs->call_type != UPROBE_ATTACH_SESSION)
+		r = attach_kinds(p, l, KIND_CALL, programs->back, programs->other_type, 1, &l->back);
 	if (r >= 0)
-		r = attach_kind(p, l, KIND_CALL, programs->call, programs->call_type, 0, &l->call);
+		r = attach_kinds(p, l, KIND_FREE | KIND_CALL, programs->call, programs->call_type, 0, &l->call);
 	if (r >= 0)
-		r = attach_kind(p, l, KIND_USDT, programs->usdt, programs->other_type, 0, &l->usdt);
+		r = attach_kinds(p, l, KIND_USDT, programs->usdt, programs->other_type, 0, &l->usdt);
 	if (r < 0)
 		detach_links(l);
 	return r;

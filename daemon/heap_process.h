@@ -12,15 +12,15 @@ struct bpf_program;
 
 /* The programs of bpf/heap.bpf.c, as loaded. */
 struct heap_programs {
-	const struct bpf_program *call, *back, *free, *usdt;
-	int call_type, other_type; /* UPROBE_ATTACH_*, 0: perf events */
+	const struct bpf_program *call, *back, *usdt, *tick; /* call: frees, too */
+	int call_type, other_type;                           /* UPROBE_ATTACH_*, 0: perf events */
 };
 
 #define HEAP_ALLOCATORS_MAX 8 /* files with an allocator, of one process */
 
 struct heap_links {
 	const struct heap_allocator *allocator;
-	struct uprobe *call, *back, *free, *usdt;
+	struct uprobe *call, *back, *usdt;
 	bool is_refused; /* attaching it failed: not tried again */
 };
 
@@ -38,6 +38,7 @@ struct heap_process {
 	uint64_t last_attach_ns;
 	double told_bytes; /* in this window, as allocated */
 	struct heap_meter meter, meter_at_tick;
+	double paid_at_tick;
 };
 
 /* *ret belongs to the caller. -ESRCH: it is gone. */
@@ -56,7 +57,6 @@ void heap_process_detach(struct heap_process *p);
 /* CPU time so far; -ESRCH where it is gone. */
 int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns);
 
-/* The map of counters, which has one value a CPU: makes the process known, each CPU's first sample within an
- * exponential draw of mean interval; adds up what was counted. */
-int heap_process_make_known(const struct heap_process *p, int counters_fd, uint64_t interval);
+/* The map of counters, which has one value a CPU: makes the process known; adds up what was counted. */
+int heap_process_make_known(const struct heap_process *p, int counters_fd);
 int heap_process_read(struct heap_process *p, int counters_fd);

@@ -67,7 +67,7 @@ struct source_value_type {
 
 struct source_instance;
 
-#define SOURCE_NOTES_MAX 8
+#define SOURCE_NOTES_MAX 12
 struct source_note {
 	const char *name; /* of a ledger line, "heap.survivors_ms": a literal */
 	uint64_t value;

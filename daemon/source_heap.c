@@ -29,13 +29,23 @@
 #define INTERVAL_MIN 64u
 #define BUDGET_ALWAYS 0.03
 #define BUDGET_ON_DEMAND 0.05
-#define SAMPLE_NS 12000.0   /* a stack, and its way through the ring (bench/heap) */
-#define USER_SHARE 0.05     /* of a hit's price: by which the code after a trap is slower (bench/heap) */
+/* So much of one core is allowed for all targets together, however little they run: it slows nobody noticeably, and a
+ * program that mostly sleeps is seen whole. */
+#define COMMONS_ALWAYS 0.01
+#define COMMONS_ON_DEMAND 0.03
+#define SAMPLE_NS 12000.0 /* a stack, and its way through the ring (bench/heap) */
+#define USER_ERROR_SHARE                                                                                               \
+	0.1 /* of a hit's price: by how much more the code after it can be slowed than our own (bench/heap-bias) */
 #define SAMPLING_SHARE 0.25 /* of the budget, at most, for samples: the rest is for hits */
 #define HITS_PER_SAMPLE 16.0
 #define STEP_NS (10 * NS_PER_MS) /* how often accounts are looked at */
-#define TICK_FAST_NS 100000u     /* of user time, while probes are in that the budget will take out */
-#define TICK_SLOW_NS 2000000u
+
+/* Ticks are more while probes are in that the budget will take out. By the CPU's clock each takes 1 to 60 us from
+ * whatever it comes upon (in virtual machines), so not many more. */
+#define TICK_NS 1000000u
+#define TICK_INSTRUCTIONS 200000u
+#define TICKS_SLOWER 10
+#define TICKS_FAST_NS NS_PER_SEC /* after probes went in for the first time */
 #define TARGETS_MAX (HEAP_PROCESSES_MAX / 2)
 #define LINKS_FILES_WANTED 16384
 
@@ -58,12 +68,16 @@ struct heap {
 	struct heap_prices prices;
 	struct cpu_events *ticks;
 	bool is_fast;
+	struct tick {
+		uint64_t period, progress; /* what one stands for: without what it takes itself */
+	} fast, slow;
 	sd_event_source *timer;
 	uint64_t hold;
 	double budget;
+	struct heap_commons commons;
 	bool is_interval_fixed;
 	/* of this window */
-	double error_bytes2, told_bytes;
+	double error_bytes2, told_bytes, cost_ns, paid_ns;
 	uint64_t stretches, stretch_ns;
 	bool has_survivors;
 	uint32_t full; /* processes beyond TARGETS_MAX, in all */
@@ -115,6 +129,9 @@ static void close_window(struct source_instance *i, struct heap_process *p)
 	double error;
 
 	close_stretch(i, p);
+	h->cost_ns += p->budget.cost_ns;
+	h->paid_ns += p->budget.paid_ns;
+	p->budget.cost_ns = p->budget.paid_ns = p->paid_at_tick = 0;
 	error = heap_budget_close_window(&p->budget) * p->told_bytes;
 	h->error_bytes2 += error * error;
 	p->told_bytes = 0;
@@ -261,14 +278,15 @@ static int add_process(struct source_instance *i, pid_t pid)
 	if (r < 0)
 		return r;
 	p->interval = i->period;
-	r = heap_process_make_known(p, bpf_map__fd(h->skel->maps.heap_processes), i->period);
+	r = heap_process_make_known(p, bpf_map__fd(h->skel->maps.heap_processes));
 	if (r < 0)
 		return r;
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
 	(void)read_meter(h, p);
-	heap_budget_init(&p->budget, h->budget, &h->prices, &p->meter);
+	heap_budget_init(&p->budget, h->budget, &h->commons, &h->prices, &p->meter);
+	p->is_duty = !heap_budget_may_attach(&p->budget);
 	t->pid = pid;
 	t->process = TAKE_PTR(p);
 	HASH_ADD_INT(h->processes, pid, t);
@@ -344,11 +362,12 @@ static void set_ticks(struct heap *h)
 	for (const struct target *t = h->processes; t; t = t->hh.next) {
 		const struct heap_process *p = t->process;
 
-		fast |= p->budget.is_attached && (p->is_duty || now - p->last_attach_ns < 200 * NS_PER_MS);
+		fast |= p->budget.is_attached && (p->is_duty || now - p->last_attach_ns < TICKS_FAST_NS);
 	}
-	if (!h->ticks || fast == h->is_fast || cpu_events_set_period(h->ticks, fast ? TICK_FAST_NS : TICK_SLOW_NS) < 0)
+	if (!h->ticks || fast == h->is_fast ||
+	        cpu_events_set_period(h->ticks, fast ? h->fast.period : h->slow.period) < 0)
 		return;
-	h->skel->data->tick_ns = fast ? TICK_FAST_NS : TICK_SLOW_NS;
+	h->skel->data->tick = fast ? h->fast.progress : h->slow.progress;
 	h->is_fast = fast;
 }
 
@@ -360,6 +379,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 	uint64_t now = 0;
 
 	(void)usec;
+	heap_commons_step(&h->commons, clock_now_ns(CLOCK_MONOTONIC));
 	HASH_ITER (hh, h->processes, t, next)
 		step(i, t);
 	set_ticks(h);
@@ -374,12 +394,13 @@ static void adapt_interval(struct source_instance *i, struct heap_process *p)
 	struct heap *h = i->implementation;
 	double hits = (double)(p->meter.hits - p->meter_at_tick.hits);
 	double bytes = (double)(p->meter.bytes - p->meter_at_tick.bytes);
-	double cpu = (double)(p->meter.cpu_ns - p->meter_at_tick.cpu_ns), samples, interval;
+	double paid = p->budget.paid_ns - p->paid_at_tick, samples, interval;
 
 	p->meter_at_tick = p->meter;
+	p->paid_at_tick = p->budget.paid_ns;
 	if (h->is_interval_fixed || hits < 1 || bytes < 1)
 		return;
-	samples = MAX(SAMPLING_SHARE * h->budget * cpu / SAMPLE_NS, hits / HITS_PER_SAMPLE / 4);
+	samples = MAX(SAMPLING_SHARE * paid / SAMPLE_NS, hits / HITS_PER_SAMPLE / 4);
 	samples = MIN(samples, hits / HITS_PER_SAMPLE * 4);
 	interval = MIN(MAX(bytes / MAX(samples, 1.0), (double)INTERVAL_MIN), (double)i->period);
 	if (interval >= 0.8 * (double)p->interval && interval <= 1.25 * (double)p->interval)
@@ -476,15 +497,17 @@ static unsigned heap_notes(struct source_instance *i, struct source_note *ret)
 	struct heap *h = i->implementation;
 	struct heap_objects_stats stats;
 	unsigned n = 0;
-	double stepped = 0, sampling;
+	double stepped = 0, error;
 
 	heap_objects_stats(h->objects, &stats);
 	for (const struct target *t = h->processes; t; t = t->hh.next)
 		stepped += t->process->stepped;
-	sampling = heap_objects_error(h->objects);
+	error = 2 * heap_objects_error(h->objects);
 	if (h->told_bytes > 0)
-		sampling = hypot(sampling, sqrt(h->error_bytes2) / h->told_bytes);
-	ret[n++] = (struct source_note){ "heap.error_permille_max", (uint64_t)lrint(MIN(sampling, 10.0) * 1000) };
+		error = hypot(error, sqrt(h->error_bytes2) / h->told_bytes);
+	ret[n++] = (struct source_note){ "heap.error_permille_max", (uint64_t)lrint(MIN(error, 10.0) * 1000) };
+	ret[n++] = (struct source_note){ "heap.probe_cost_ns", (uint64_t)h->cost_ns };
+	ret[n++] = (struct source_note){ "heap.probe_budget_ns", (uint64_t)h->paid_ns };
 	ret[n++] = (struct source_note){ "heap.duty_stretches", h->stretches };
 	if (h->has_survivors) /* in use says what outlived a stretch of this length on average */
 		ret[n++] = (struct source_note){ "heap.survivors_of_ms_max",
@@ -492,7 +515,7 @@ static unsigned heap_notes(struct source_instance *i, struct source_note *ret)
 	ret[n++] = (struct source_note){ "heap.refused_sites_max", (uint64_t)stepped };
 	ret[n++] = (struct source_note){ "heap.processes_over_limit_max", h->full };
 	ret[n++] = (struct source_note){ "heap.objects_dropped_max", stats.dropped };
-	h->error_bytes2 = h->told_bytes = 0;
+	h->error_bytes2 = h->told_bytes = h->cost_ns = h->paid_ns = 0;
 	h->stretches = h->stretch_ns = 0;
 	h->has_survivors = false;
 	return n;
@@ -542,13 +565,14 @@ static int heap_load(struct source_instance *i, struct heap *h)
 	if (!h->skel)
 		return -errno;
 	h->skel->rodata->is_session = session;
+	h->skel->rodata->counts_instructions = features_has(FEATURE_USER_INSTRUCTIONS);
 	for (int k = 0; k < 256; k++)
 		h->skel->rodata->exponential[k] = (uint32_t)lrint(-log1p(-(k + 0.5) / 256) * 65536);
 	h->programs = (struct heap_programs){
 		.call = h->skel->progs.heap_call,
 		.back = h->skel->progs.heap_return,
-		.free = h->skel->progs.heap_free,
 		.usdt = h->skel->progs.heap_usdt,
+		.tick = h->skel->progs.heap_tick,
 		.call_type = session ? UPROBE_ATTACH_SESSION
 		             : multi ? UPROBE_ATTACH_MULTI
 		                     : 0,
@@ -559,14 +583,32 @@ static int heap_load(struct source_instance *i, struct heap *h)
 	(void)bpf_program__set_expected_attach_type(
 	        h->skel->progs.heap_return, (enum bpf_attach_type)h->programs.other_type);
 	(void)bpf_program__set_expected_attach_type(
-	        h->skel->progs.heap_free, (enum bpf_attach_type)h->programs.other_type);
-	(void)bpf_program__set_expected_attach_type(
 	        h->skel->progs.heap_usdt, (enum bpf_attach_type)h->programs.other_type);
 	return source_load(i, h->skel->skeleton, &h->skel->rodata->constants);
 }
 
+static void set_prices(struct heap *h, const struct heap_calibration *c)
+{
+	bool by_instructions = features_has(FEATURE_USER_INSTRUCTIONS);
+	uint64_t period = by_instructions ? TICK_INSTRUCTIONS : TICK_NS;
+	uint64_t own = by_instructions ? 0 : (uint64_t)c->tick_ns;
+
+	h->fast = (struct tick){ .period = period, .progress = period - own };
+	h->slow = (struct tick){ .period = period * TICKS_SLOWER, .progress = period * TICKS_SLOWER - own };
+	h->prices = (struct heap_prices){
+		.hit_ns = c->hit_ns,
+		.sample_ns = MAX(SAMPLE_NS, c->hit_ns),
+		.user_ns = by_instructions ? 0 : c->user_ns, /* probes add no instructions */
+		.user_error_ns = by_instructions ? 0 : USER_ERROR_SHARE * c->hit_ns,
+		.tick = (double)h->fast.progress,
+	};
+	log_debug("heap: a hit costs %.0f ns here, the code after it %.0f ns more, a tick %.0f ns", c->hit_ns,
+	        c->user_ns, c->tick_ns);
+}
+
 static int heap_prepare(struct source_instance *i, struct heap *h)
 {
+	struct heap_calibration c;
 	int r;
 
 	r = heap_objects_new(&HEAP_OBJECTS_LIMITS_DEFAULT, &h->objects);
@@ -575,13 +617,10 @@ static int heap_prepare(struct source_instance *i, struct heap *h)
 	if (r >= 0)
 		r = heap_load(i, h);
 	if (r >= 0)
-		r = heap_calibrate(&h->programs, bpf_map__fd(h->skel->maps.heap_processes), &h->prices.hit_ns);
+		r = heap_calibrate(&h->programs, bpf_map__fd(h->skel->maps.heap_processes), &c);
 	if (r < 0)
 		return r;
-	h->prices.tick_ns = TICK_FAST_NS;
-	h->prices.user_ns = USER_SHARE * h->prices.hit_ns;
-	h->prices.sample_ns = MAX(SAMPLE_NS, h->prices.hit_ns);
-	log_debug("heap: a hit costs %.0f ns here", h->prices.hit_ns);
+	set_prices(h, &c);
 	return 0;
 }
 
@@ -602,6 +641,8 @@ static int heap_open(struct source_instance *i)
 	}
 	h->is_interval_fixed = i->params.interval != 0;
 	h->budget = i->params.is_on_demand ? BUDGET_ON_DEMAND : BUDGET_ALWAYS;
+	heap_commons_init(&h->commons, i->params.is_on_demand ? COMMONS_ON_DEMAND : COMMONS_ALWAYS,
+	        clock_now_ns(CLOCK_MONOTONIC));
 	i->period = i->params.interval ? i->params.interval : INTERVAL_DEFAULT;
 	h->hold = code_hold(i->params.code);
 	raise_files_limit();
@@ -610,16 +651,19 @@ static int heap_open(struct source_instance *i)
 
 static int attach_ticks(struct heap *h)
 {
+	bool by_instructions = features_has(FEATURE_USER_INSTRUCTIONS);
 	const struct perf_event_attr attr = {
 		.size = sizeof(attr),
-		.type = PERF_TYPE_SOFTWARE,
-		.config = PERF_COUNT_SW_CPU_CLOCK,
-		.sample_period = TICK_SLOW_NS,
+		.type = by_instructions ? PERF_TYPE_HARDWARE : PERF_TYPE_SOFTWARE,
+		.config = by_instructions ? PERF_COUNT_HW_INSTRUCTIONS : PERF_COUNT_SW_CPU_CLOCK,
+		.sample_period = h->slow.period,
 		.disabled = 1,
+		.exclude_kernel = by_instructions,
+		.exclude_hv = by_instructions,
 	};
 	int r = cpu_events_new(h->skel->progs.heap_tick, &attr, &h->ticks);
 
-	h->skel->data->tick_ns = TICK_SLOW_NS;
+	h->skel->data->tick = h->slow.progress;
 	return r < 0 ? r : cpu_events_follow(h->ticks);
 }
 

@@ -6,42 +6,80 @@
 #include <stdlib.h>
 
 #define MS 1000000.0
+#define HIT_NS 1500
+#define SAMPLE_NS 12000
+#define USER_NS 100
+#define STEPS_MAX 12000
 
-/* A program with bytes_per_ms of its own CPU time and hits_per_ms, run under the budget: while the probes are in, it pays for
- * them. */
-struct simulation {
-	struct heap_budget budget;
-	double own_ms, cost_ms, bytes, estimate, pending, error, in_ms;
+/* A program that runs for run of its time (1: always), with bytes and hits for each ms of its own CPU time, under the
+ * budget: while the probes are in, it pays for them; what they slow in user mode is user_ns a hit. */
+struct program {
+	double fraction, commons;
+	double run, hits_per_ms;
+	double noise;    /* of bytes, from step to step */
+	double user_ns;  /* true; the budget takes USER_NS for it */
+	double phase_ms; /* every other phase of so long has ten times less hits and bytes; 0: none */
 };
 
-static void simulate(struct simulation *s, double fraction, double hits_per_ms, double seconds, double noise)
+struct simulation {
+	struct heap_budget budget;
+	struct heap_commons commons;
+	double own_ms, cost_ms, bytes, estimate, pending, error, in_ms;
+	double cost[STEPS_MAX], paid[STEPS_MAX]; /* by step of 10 ms */
+	int steps;
+};
+
+static double fraction_of_tick(double *carry, double ms)
 {
-	const struct heap_prices prices = { .hit_ns = 1500, .sample_ns = 12000 };
-	struct heap_meter now = { 0 };
-	double cpu = 0, hits = 0, samples = 0, seen = 0, rate = 1000;
+	double ticks = floor((*carry += ms) / 0.1);
+
+	*carry -= ticks * 0.1;
+	return ticks * 0.1 * MS;
+}
+
+static void simulate(struct simulation *s, const struct program *p, double seconds, uint64_t seed)
+{
+	const struct heap_prices prices = { .hit_ns = HIT_NS,
+		.sample_ns = SAMPLE_NS,
+		.user_ns = USER_NS,
+		.user_error_ns = USER_NS / 2,
+		.tick = 0.1 * MS };
+	struct heap_meter now = { .time_ns = seed };
+	double cpu = 0, hits = 0, samples = 0, seen = 0, rate = 1000, progress = 0, carry = 0;
 
 	*s = (struct simulation){ 0 };
-	heap_budget_init(&s->budget, fraction, &prices, &now);
+	heap_commons_init(&s->commons, p->commons, now.time_ns);
+	heap_budget_init(&s->budget, p->fraction, &s->commons, &prices, &now);
+	assert_true(heap_budget_may_attach(&s->budget));
 	s->budget.is_attached = true;
-	while (cpu < seconds * 1000) {
-		/* 10 ms of CPU time, of which own is the program's */
-		double price = s->budget.is_attached ? hits_per_ms * (1500 + 12000 / 16.0) / MS : 0;
-		double own = 10 / (1 + price);
+	for (int step = 0; step < seconds * 100; step++) {
+		double slow = p->phase_ms > 0 && fmod(step * 10, 2 * p->phase_ms) >= p->phase_ms ? 0.1 : 1;
+		double per_ms = slow * p->hits_per_ms;
+		double price = s->budget.is_attached ? per_ms * (HIT_NS + SAMPLE_NS / 16.0 + p->user_ns) / MS : 0;
+		double own = MIN(10 / (1 + price), 10 * p->run), paid = s->budget.paid_ns;
 
-		rate = MAX(rate + (drand48() - 0.5) * noise, 100);
-		cpu += 10;
+		rate = MIN(MAX(rate + (drand48() - 0.5) * p->noise, 100), 4000);
+		cpu += own * (1 + price);
 		s->own_ms += own;
-		s->cost_ms += 10 - own;
-		s->bytes += own * rate;
+		s->cost[step] = own * price * MS;
+		s->cost_ms += own * price;
+		s->bytes += own * rate * slow;
+		progress += fraction_of_tick(&carry, own);
 		if (s->budget.is_attached) {
-			hits += own * hits_per_ms;
-			samples += own * hits_per_ms / 16;
-			seen += own * rate;
-			s->pending += own * rate;
+			hits += own * per_ms;
+			samples += own * per_ms / 16;
+			seen += own * rate * slow;
+			s->pending += own * rate * slow;
 			s->in_ms += 10;
+			progress += own * per_ms * p->user_ns;
 		}
-		now = (struct heap_meter){ .cpu_ns = (uint64_t)(cpu * MS), .hits = (uint64_t)hits,
-			.samples = (uint64_t)samples, .bytes = (uint64_t)seen };
+		now = (struct heap_meter){ .time_ns = seed + (uint64_t)((step + 1) * 10 * MS),
+			.cpu_ns = (uint64_t)(cpu * MS),
+			.hits = (uint64_t)hits,
+			.samples = (uint64_t)samples,
+			.bytes = (uint64_t)seen,
+			.progress = (uint64_t)progress };
+		heap_commons_step(&s->commons, now.time_ns);
 		switch (heap_budget_step(&s->budget, &now)) {
 		case HEAP_DETACH:
 			s->budget.is_attached = false;
@@ -54,53 +92,151 @@ static void simulate(struct simulation *s, double fraction, double hits_per_ms, 
 		case HEAP_STAY:
 			break;
 		}
+		s->paid[step] = s->budget.paid_ns - paid;
+		s->steps = step + 1;
 	}
 	s->estimate += s->pending * heap_budget_close_stretch(&s->budget);
 	s->error = heap_budget_close_window(&s->budget);
 }
 
+/* Of any ten seconds, what they cost by what they pay. */
+static double worst_ten_seconds(const struct simulation *s)
+{
+	double cost = 0, paid = 0, worst = 0;
+
+	for (int i = 0; i < s->steps; i++) {
+		cost += s->cost[i] - (i >= 1000 ? s->cost[i - 1000] : 0);
+		paid += s->paid[i] - (i >= 1000 ? s->paid[i - 1000] : 0);
+		if (i >= 999)
+			worst = MAX(worst, cost / paid);
+	}
+	return worst;
+}
+
+static const struct program busy = {
+	.fraction = 0.03, .commons = 0.01, .run = 1, .hits_per_ms = 2000, .user_ns = USER_NS
+};
+
 static void slow_allocators_are_never_detached(void **state)
 {
+	struct program p = busy;
 	struct simulation s;
 
 	(void)state;
-	simulate(&s, 0.05, 20, 20, 0); /* 20,000 hits a second */
+	p.fraction = 0.05;
+	p.hits_per_ms = 20; /* 20,000 a second */
+	simulate(&s, &p, 20, 1);
 	assert_true(s.in_ms >= 19990);
 	assert_true(fabs(s.estimate / s.bytes - 1) < 0.001);
 	assert_true(s.error == 0);
 }
 
-static void fast_ones_stay_within_the_budget_and_are_scaled_right(void **state)
+static void a_program_that_mostly_sleeps_is_seen_whole(void **state)
 {
+	const struct program p = {
+		.fraction = 0.05, .commons = 0.03, .run = 0.01, .hits_per_ms = 1000, .user_ns = USER_NS
+	}; /* 10,000 a second in 1 % of a CPU */
 	struct simulation s;
 
 	(void)state;
-	srand48(1);
-	simulate(&s, 0.03, 2000, 60, 0); /* two million hits a second */
-	assert_true(s.in_ms < 10000 && s.in_ms > 100);
-	assert_true(s.cost_ms / s.own_ms < 0.03 * 1.5);
-	assert_true(s.cost_ms / s.own_ms > 0.01);
-	assert_true(fabs(s.estimate / s.bytes - 1) < 0.02);
+	simulate(&s, &p, 60, 1);
+	assert_true(s.in_ms >= 59990);
+	assert_true(s.cost_ms < 0.03 * 60000);
 }
 
+static void fast_ones_stay_within_the_budget_and_are_scaled_right(void **state)
+{
+	double sum = 0;
+
+	(void)state;
+	for (unsigned run = 0; run < 20; run++) {
+		struct simulation s;
+
+		simulate(&s, &busy, 120, 77 * run);
+		assert_true(s.in_ms < 20000 && s.in_ms > 100);
+		assert_true(s.cost_ms / s.own_ms < (0.03 + 0.01) * 1.1);
+		assert_true(s.cost_ms / s.own_ms > 0.025);
+		assert_true(worst_ten_seconds(&s) < 1.5);
+		sum += s.estimate / s.bytes;
+	}
+	assert_true(fabs(sum / 20 - 1) < 0.03);
+}
+
+/* A make of many short programs: only the first few have credit at once. */
+static void many_new_programs_cost_no_more_than_the_commons(void **state)
+{
+	const struct heap_prices prices = { .hit_ns = HIT_NS, .sample_ns = SAMPLE_NS };
+	struct heap_commons commons;
+	double cost_ms = 0;
+
+	(void)state;
+	heap_commons_init(&commons, 0.01, 0);
+	for (uint64_t i = 0; i < 1000; i++) { /* 20 ms each, all of them in malloc */
+		struct heap_meter now = { .time_ns = (uint64_t)(i * 20 * MS) };
+		struct heap_budget b;
+
+		heap_commons_step(&commons, now.time_ns);
+		heap_budget_init(&b, 0.03, &commons, &prices, &now);
+		b.is_attached = heap_budget_may_attach(&b);
+		for (int step = 0; step < 2; step++) {
+			uint64_t hits = b.is_attached ? (uint64_t)(8 * MS / HIT_NS) : 0;
+
+			cost_ms += (double)hits * HIT_NS / MS;
+			now.hits += hits;
+			now.time_ns += (uint64_t)(10 * MS);
+			now.cpu_ns += (uint64_t)(10 * MS);
+			heap_commons_step(&commons, now.time_ns);
+			if (heap_budget_step(&b, &now) == HEAP_DETACH)
+				b.is_attached = false;
+		}
+	}
+	assert_true(cost_ms > 100);
+	assert_true(cost_ms < (0.03 + 0.01) * 20000 + 60);
+}
+
+static void phases_of_few_hits_weigh_what_they_are(void **state)
+{
+	struct program p = busy;
+	double sum = 0;
+
+	(void)state;
+	p.phase_ms = 700;
+	for (unsigned run = 0; run < 20; run++) {
+		struct simulation s;
+
+		simulate(&s, &p, 120, 77 * run);
+		assert_true(worst_ten_seconds(&s) < 1.5);
+		sum += s.estimate / s.bytes;
+	}
+	assert_true(fabs(sum / 20 - 1) < 0.1);
+}
+
+/* However the program's bytes wander, and however much more or less than thought its code is slowed. */
 static void the_stated_error_covers_the_real_one(void **state)
 {
 	int covered = 0;
 
 	(void)state;
 	srand48(2);
-	for (int run = 0; run < 40; run++) {
+	for (unsigned run = 0; run < 100; run++) {
+		struct program p = busy;
 		struct simulation s;
 
-		simulate(&s, 0.03, 2000, 60, 200);
-		covered += fabs(s.estimate / s.bytes - 1) <= 2 * s.error;
+		p.noise = 200;
+		p.user_ns = USER_NS * (0.5 + drand48());
+		simulate(&s, &p, 60, 77 * run);
+		covered += fabs(s.estimate / s.bytes - 1) <= s.error;
+		assert_true(s.error < 0.6);
 	}
-	assert_true(covered >= 34);
+	assert_true(covered >= 93);
 }
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(slow_allocators_are_never_detached),
+	cmocka_unit_test(a_program_that_mostly_sleeps_is_seen_whole),
 	cmocka_unit_test(fast_ones_stay_within_the_budget_and_are_scaled_right),
+	cmocka_unit_test(many_new_programs_cost_no_more_than_the_commons),
+	cmocka_unit_test(phases_of_few_hits_weigh_what_they_are),
 	cmocka_unit_test(the_stated_error_covers_the_real_one),
 };
 
