@@ -59,6 +59,12 @@ void heap_budget_init(struct heap_budget *b, double fraction, struct heap_common
 	draw_resume(b);
 }
 
+void heap_budget_end(struct heap_budget *b)
+{
+	b->commons->account_ns += MIN(b->account_ns, 0.0);
+	b->account_ns = 0;
+}
+
 bool heap_budget_may_attach(const struct heap_budget *b)
 {
 	return b->account_ns + b->commons->account_ns > RESUME_MIN * commons_max(b->commons);

@@ -72,6 +72,8 @@ enum heap_verdict { HEAP_STAY, HEAP_ATTACH, HEAP_DETACH };
 /* commons is borrowed for the budget's life. */
 void heap_budget_init(struct heap_budget *b, double fraction, struct heap_commons *commons,
         const struct heap_prices *prices, const struct heap_meter *now);
+/* The process is gone: what it owes falls to the commons. */
+void heap_budget_end(struct heap_budget *b);
 /* Whether the probes may go in now, out of turn: for a process that is new. */
 bool heap_budget_may_attach(const struct heap_budget *b);
 enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_meter *now);

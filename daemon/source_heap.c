@@ -160,6 +160,7 @@ static void forget_process(struct source_instance *i, struct target *t)
 
 	(void)read_meter(h, t->process);
 	(void)heap_budget_step(&t->process->budget, &t->process->meter);
+	heap_budget_end(&t->process->budget);
 	close_window(i, t->process);
 	heap_objects_forget(h->objects, id, drop_live, h);
 	(void)bpf_map_delete_elem(bpf_map__fd(h->skel->maps.heap_processes), &id);
