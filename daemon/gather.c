@@ -49,8 +49,8 @@ static void on_sample(void *userdata, const struct source_instance *i, const str
 {
 	struct gather *g = userdata;
 
-	(void)i;
-	if (g->end_wall_ns && s->time_ns > g->end_wall_ns)
+	/* what a source has held back carries the time at which it tells */
+	if (g->end_wall_ns && s->time_ns > g->end_wall_ns && !source_of(i)->flush)
 		return;
 	if (g->tools->assembly.cgroups)
 		(void)cgroups_get(g->tools->assembly.cgroups, s->cgroup_id);
