@@ -21,6 +21,15 @@ static void add_atom(struct cost *c, size_t size)
 	c->group[c->depth].last = size;
 }
 
+/* What stands before is copied, n times in all. */
+static void repeat(struct cost *c, size_t n)
+{
+	size_t last = c->group[c->depth].last, all = (last + QUANTIFIER_ATOMS) * n;
+
+	c->group[c->depth].sum += all - last;
+	c->group[c->depth].last = all;
+}
+
 /* From behind "[" to its "]", or to the end of the text. */
 static const char *skip_bracket(const char *s)
 {
@@ -41,7 +50,7 @@ static const char *skip_bracket(const char *s)
 /* "{m}", "{m,}", "{m,n}": s is behind the brace. The largest number counts, whatever else stands there. */
 static const char *take_repetition(struct cost *c, const char *s)
 {
-	size_t most = 1, last = c->group[c->depth].last;
+	size_t most = 1;
 
 	for (; *s && *s != '}'; s++) {
 		size_t number = 0;
@@ -54,8 +63,7 @@ static const char *take_repetition(struct cost *c, const char *s)
 		if (!*s || *s == '}')
 			break;
 	}
-	c->group[c->depth].sum += (last + QUANTIFIER_ATOMS) * most - last;
-	c->group[c->depth].last = (last + QUANTIFIER_ATOMS) * most;
+	repeat(c, most);
 	return s;
 }
 
@@ -76,7 +84,7 @@ static int take(struct cost *c, const char **at)
 	} else if (*s == '{')
 		s = take_repetition(c, s + 1);
 	else if (strchr("*+?", *s))
-		c->group[c->depth].sum += QUANTIFIER_ATOMS;
+		repeat(c, *s == '+' ? 2 : 1); /* "x+" is "xx*" */
 	else
 		add_atom(c, 1);
 	if (*s == '\\' && s[1])

@@ -73,7 +73,8 @@ _printf_(2, 3) int command_usage_error(const struct command *c, const char *form
 /* Whole numbers within bounds, for options. 0 or -EINVAL, -ERANGE. */
 int command_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 
-/* Logs that something could not be done to a profile, in words about profiles: "what: it holds too many ...". Returns r. */
+/* Logs that something could not be done to a profile, in words about profiles: "what: it holds too many ...". Returns
+ * r. */
 int command_profile_error(int r, const char *what);
 
 /* Prints the value and a newline on stdout and frees it; NULL (a failed jansson call) is -ENOMEM, logged. */

@@ -41,7 +41,7 @@ static json_t *report_json(const struct profile *p, const struct query_report *r
 	return json_pack("{sosIsIsIsIsIsIsIsIsIsI}", "totals", totals, "samples", (json_int_t)profile_n_samples(p),
 	        "windows", (json_int_t)report->n_of[STORE_WINDOW], "hours", (json_int_t)report->n_of[STORE_HOUR],
 	        "days", (json_int_t)report->n_of[STORE_DAY], "passed_over", (json_int_t)report->n_passed_over, "bytes",
-	        (json_int_t)report->bytes, "corrupt", (json_int_t)report->n_corrupt, "missing",
+	        (json_int_t)report->bytes, "corrupt", (json_int_t)report->corrupt.n, "missing",
 	        (json_int_t)report->n_missing, "first_ns", (json_int_t)report->first_ns, "last_ns",
 	        (json_int_t)report->last_ns);
 }

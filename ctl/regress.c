@@ -8,7 +8,6 @@
 #include "ctl/commands.h"
 #undef COMMAND
 
-
 static bool has_option(int argc, char **argv, const char *name)
 {
 	for (int i = 1; i < argc; i++)

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "ctl/command.h"
+#include "ctl/home.h"
 #include "ctl/progress.h"
 #include "store/rebuild.h"
 
@@ -16,7 +17,7 @@ static int print(const struct rebuild_result *result, bool as_json)
 	if (as_json)
 		return command_print_json(json_pack("{sIsIsIsIsI}", "files", (json_int_t)result->n_files, "indexed",
 		        (json_int_t)result->n_added, "leftovers_removed", (json_int_t)result->n_leftovers, "corrupt",
-		        (json_int_t)result->n_corrupt, "strangers", (json_int_t)result->n_strangers));
+		        (json_int_t)result->corrupt.n, "strangers", (json_int_t)result->n_strangers));
 	printf("%" PRIu64 " files in the index", result->n_added);
 	if (result->n_leftovers)
 		printf("; %" PRIu64 " removed that a merged file holds", result->n_leftovers);
@@ -33,13 +34,15 @@ static int reindex_run(const struct command *c, int argc, char **argv)
 	_cleanup_(command_args_done) struct command_args args = { 0 };
 	_cleanup_(store_closep) struct store *s = NULL;
 	struct rebuild_result result;
-	const char *path;
+	_cleanup_free_ char *path = NULL;
 	int r;
 
 	r = command_parse(c, argc, argv, &args, NULL);
 	if (r != 0)
 		return r;
-	path = args.input.source.directory ? args.input.source.directory : STORE_DEFAULT_PATH;
+	r = home_find(args.input.source.store, &path);
+	if (r < 0)
+		return r;
 	if (access(path, F_OK) < 0)
 		return log_err(-errno, "there is no store at %s", path);
 	r = store_open(&(struct store_options){ .path = path }, &s);
@@ -48,10 +51,7 @@ static int reindex_run(const struct command *c, int argc, char **argv)
 	progress_end(&progress);
 	if (r < 0)
 		return log_err(r, "cannot make the index of %s again", path);
-	for (uint64_t i = 0; i < MIN(result.n_corrupt, (uint64_t)REBUILD_NAMED_MAX); i++)
-		(void)log_warning(0, "corrupt, set aside: %s", result.corrupt[i]);
-	if (result.n_corrupt > REBUILD_NAMED_MAX)
-		(void)log_warning(0, "%" PRIu64 " corrupt files in all", result.n_corrupt);
+	source_say_corrupt(&result.corrupt);
 	return print(&result, args.json);
 }
 

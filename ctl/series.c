@@ -4,17 +4,11 @@
 
 #include "base/log.h"
 #include "base/units.h"
-#include "ctl/command.h"
-#include "ctl/table.h"
+#include "ctl/listing.h"
 #include "store/series.h"
 
 struct series_arguments {
 	const char *by, *sample_type;
-};
-
-struct listing {
-	struct table *table;
-	json_t *json;
 };
 
 enum {
@@ -49,47 +43,32 @@ static int on_point(void *data, const struct series_point *p)
 	struct listing *l = data;
 	char start[SELECTION_TIME_MAX], length[UNITS_TEXT_MAX], value[UNITS_TEXT_MAX];
 
-	if (l->json)
-		return json_array_append_new(l->json,
-		        json_pack("{sIsIsosIss}", "start_ns", (json_int_t)p->start_ns, "end_ns", (json_int_t)p->end_ns,
-		                "key", command_json_string(p->key), "value", (json_int_t)p->value, "unit", p->unit));
-	return table_add_row(l->table, (const char *const[]){ selection_format_time(start, p->start_ns),
-	                                       units_format_time(length, (uint64_t)(p->end_ns - p->start_ns)),
-	                                       units_format_value(value, p->value, p->unit), p->key });
+	if (!l->table)
+		return listing_add_json(l, json_pack("{sIsIsosIso}", "start_ns", (json_int_t)p->start_ns, "end_ns",
+		                                   (json_int_t)p->end_ns, "key", command_json_string(p->key), "value",
+		                                   (json_int_t)p->value, "unit", command_json_string(p->unit)));
+	return listing_add_row(l, (const char *const[]){ selection_format_time(start, p->start_ns),
+	                                  units_format_time(length, (uint64_t)(p->end_ns - p->start_ns)),
+	                                  units_format_value(value, p->value, p->unit), p->key });
 }
 
 static int series_run(const struct command *c, int argc, char **argv)
 {
 	static const struct table_column columns[] = { { "start", 0 }, { "length", TABLE_RIGHT },
 		{ "value", TABLE_RIGHT }, { "key", TABLE_CUT } };
-	_cleanup_(command_args_done) struct command_args args = { 0 };
-	_cleanup_source_query_ struct source_query q = { 0 };
-	_cleanup_(table_freep) struct table *table = NULL;
+	_cleanup_listing_ struct listing l = { 0 };
 	struct profile_error error = { 0 };
 	struct series_arguments a = { 0 };
 	struct query_report report;
-	struct listing l = { 0 };
-	int r;
+	int r = listing_open(&l, c, argc, argv, &a, "-1h", columns, ARRAY_SIZE(columns));
 
-	r = command_parse(c, argc, argv, &args, &a);
 	if (r != 0)
 		return r;
-	r = source_open(&args.input.source, "-1h", &q);
-	if (r < 0)
-		return r;
-	r = table_new(columns, ARRAY_SIZE(columns), &table);
-	if (r < 0)
-		return log_err(r, "cannot make the table");
-	l = (struct listing){ .table = table, .json = args.json ? json_array() : NULL };
-	r = store_series(q.store, &q.selection, a.by, a.sample_type, on_point, &l, &report, &error);
-	if (r < 0) {
-		json_decref(l.json);
-		return log_err(error.text[0] ? 0 : r, "%s", error.text[0] ? error.text : "cannot read the series"), r;
-	}
-	if (report.n_corrupt)
-		(void)log_warning(0, "%" PRIu64 " corrupt files were left out, the first is %s", report.n_corrupt,
-		        report.corrupt[0]);
-	return l.json ? command_print_json(l.json) : table_print(table, stdout, table_terminal_width(stdout));
+	r = store_series(l.query.store, &l.query.selection, a.by, a.sample_type, on_point, &l, &report, &error);
+	if (error.text[0])
+		return log_err(0, "%s", error.text), r;
+	source_say_corrupt(&report.corrupt);
+	return listing_finish(&l, r, "values");
 }
 
 const struct command series_command = {

@@ -48,11 +48,11 @@ static bool is_same_type(const struct side *s, const struct profile *part)
 
 /* The range once more, in equal parts. They are good for something only where each holds samples and all together are
  * the whole, to the unit: else there are none, which is no error. */
-static void load_parts(struct source_query *q, uint64_t n_windows, struct side *s)
+static void load_parts(struct source_query *q, uint64_t n_files, struct side *s)
 {
 	_cleanup_progress_ struct progress progress = progress_start("comparing", "parts");
 	const int64_t from = q->selection.from_ns, span = q->selection.to_ns - from;
-	const size_t n = (size_t)MIN(n_windows, (uint64_t)SIDE_PARTS_MAX);
+	const size_t n = (size_t)MIN(n_files, (uint64_t)SIDE_PARTS_MAX);
 	int64_t total = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -92,9 +92,8 @@ int side_load_range(const struct input *in, const char *range, struct side *ret)
 	r = input_value_index(in, s.whole, &s.value_index);
 	if (r < 0)
 		return r;
-	/* Hours and days cannot be taken apart. */
-	if (report.n_of[STORE_HOUR] + report.n_of[STORE_DAY] == 0 && report.n_of[STORE_WINDOW] > 1)
-		load_parts(&q, report.n_of[STORE_WINDOW], &s);
+	if (report.n_files > 1)
+		load_parts(&q, report.n_files, &s);
 	*ret = s;
 	s = (struct side){ 0 };
 	return 0;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ctl/command.h"
+#include "ctl/home.h"
 #include "ctl/progress.h"
 #include "store/name.h"
 
@@ -59,7 +60,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_MATCH:
 		return take_matchers(arg, &o->match, state);
 	case KEY_SOURCE:
-		o->directory = arg;
+		o->store = arg;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -74,7 +75,8 @@ static const struct argp_option options[] = {
 	{ "to", KEY_TO, "TIME", 0, "End (default: now)", 6 },
 	{ "match", KEY_MATCH, "MATCHERS", 0, "Samples whose labels match: 'comm=\"redis-server\",unit=~\"nginx.*\"'",
 	        6 },
-	{ "source", KEY_SOURCE, "DIR", 0, "The store (default: this host's, " STORE_DEFAULT_PATH ")", 6 },
+	{ "source", KEY_SOURCE, "DIR|SOCKET", 0,
+	        "The store: its directory, or the control socket of its emberd (default: this host's)", 6 },
 	{ 0 },
 };
 
@@ -82,7 +84,7 @@ const struct argp source_argp = { .options = options, .parser = parse };
 
 bool source_is_given(const struct source *o)
 {
-	return o->type || o->from || o->to || o->match || o->directory;
+	return o->type || o->from || o->to || o->match || o->store;
 }
 
 void source_query_done(struct source_query *q)
@@ -113,6 +115,7 @@ static int open_store(const char *path, struct store **ret)
 static int open_query(const struct source *o, int64_t from_ns, int64_t to_ns, struct source_query *ret)
 {
 	_cleanup_source_query_ struct source_query q = { 0 };
+	_cleanup_free_ char *path = NULL;
 	int r;
 
 	if (to_ns <= from_ns)
@@ -120,7 +123,9 @@ static int open_query(const struct source *o, int64_t from_ns, int64_t to_ns, st
 	r = matchers_parse(o->match, &q.matchers, NULL);
 	if (r < 0)
 		return log_err(r, "cannot read --match");
-	r = open_store(o->directory ? o->directory : STORE_DEFAULT_PATH, &q.store);
+	r = home_find(o->store, &path);
+	if (r >= 0)
+		r = open_store(path, &q.store);
 	if (r < 0)
 		return r;
 	q.selection = (struct selection){ .type = o->type, .from_ns = from_ns, .to_ns = to_ns, .matchers = q.matchers };
@@ -151,14 +156,13 @@ int source_open_range(const struct source *o, const char *range, struct source_q
 	return open_query(o, from_ns, to_ns, ret);
 }
 
-static void say_corrupt(const struct source_query *q, const struct query_report *report)
+void source_say_corrupt(const struct corrupt *list)
 {
-	for (uint64_t i = 0; i < MIN(report->n_corrupt, (uint64_t)QUERY_NAMED_MAX); i++)
-		(void)log_warning(0, "%s is corrupt and was left out", report->corrupt[i]);
-	if (report->n_corrupt > QUERY_NAMED_MAX)
+	for (uint64_t i = 0; i < MIN(list->n, (uint64_t)CORRUPT_NAMED_MAX); i++)
+		(void)log_warning(0, "%s is corrupt and was left out", list->named[i]);
+	if (list->n > CORRUPT_NAMED_MAX)
 		(void)log_warning(
-		        0, "%" PRIu64 " more files are corrupt and were left out", report->n_corrupt - QUERY_NAMED_MAX);
-	(void)q;
+		        0, "%" PRIu64 " more files are corrupt and were left out", list->n - CORRUPT_NAMED_MAX);
 }
 
 /* What the reader of the answer should know of it. */
@@ -168,7 +172,7 @@ static void say(const struct source_query *q, const struct query_report *report)
 	const struct selection *sel = &q->selection;
 	uint64_t merged = report->n_of[STORE_HOUR] + report->n_of[STORE_DAY];
 
-	say_corrupt(q, report);
+	source_say_corrupt(&report->corrupt);
 	if (report->n_missing)
 		(void)log_warning(0, "%" PRIu64 " files of the index are gone; 'emberctl reindex' makes it true again",
 		        report->n_missing);

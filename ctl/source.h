@@ -6,7 +6,7 @@
 #include "store/query.h"
 
 struct source {
-	const char *type, *from, *to, *match, *directory; /* as given; NULL: not given */
+	const char *type, *from, *to, *match, *store; /* as given; NULL: not given */
 };
 
 /* Child of the command's argp; its input is a struct source. */
@@ -34,3 +34,5 @@ int source_open_range(const struct source *o, const char *range, struct source_q
 int source_load(const struct source *o, struct profile **ret);
 int source_load_range(const struct source *o, const char *range, struct profile **ret);
 int source_run(struct source_query *q, struct profile **ret, struct query_report *report);
+/* One line on standard error for each of the first, and how many more. */
+void source_say_corrupt(const struct corrupt *list);

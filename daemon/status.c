@@ -1,4 +1,5 @@
 /* What emberd tells of itself: `emberctl status` and `emberctl features`. */
+#include <limits.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -106,14 +107,16 @@ static json_t *symbols_json(const struct manager *m, const struct symbolizer_sta
 
 json_t *status_json(struct manager *m)
 {
+	char store[PATH_MAX]; /* who asks may stand elsewhere */
 	struct symbolizer_stats child;
 	struct code_stats code = { 0 };
 
 	manager_symbolizer_stats(m, &child);
 	code_stats(m->code, &code);
 	return json_pack("{sssIsIsssIsIsosososososososo}", "version", EMBER_VERSION, "pid", NUMBER(getpid()),
-	        "uptime_ns", NUMBER(clock_now_ns(CLOCK_REALTIME) - m->start_ns), "store", manager_store_path(m),
-	        "interval_ns", NUMBER(m->config->interval_ns), "recordings", NUMBER(record_count(m)), "memory",
+	        "uptime_ns", NUMBER(clock_now_ns(CLOCK_REALTIME) - m->start_ns), "store",
+	        realpath(manager_store_path(m), store) ? store : manager_store_path(m), "interval_ns",
+	        NUMBER(m->config->interval_ns), "recordings", NUMBER(record_count(m)), "memory",
 	        memory_json(m, &code, &child), "cpu", cpu_json(m, &child), "windows", windows_json(m), "code",
 	        code_json(&code), "symbols", symbols_json(m, &child), "sources", sources_json(m), "uploads",
 	        uploads_status(m->uploads), "storekeeper",

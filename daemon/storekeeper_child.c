@@ -31,13 +31,13 @@ static void tell(struct round *k, const char *name, uint64_t value)
 	(void)json_object_set_new(k->told, name, json_integer(NUMBER(value)));
 }
 
-static void log_corrupt(const char names[][STORE_PATH_MAX], uint64_t n)
+static void log_corrupt(const struct corrupt *list)
 {
-	for (uint64_t i = 0; i < MIN(n, (uint64_t)REBUILD_NAMED_MAX); i++)
-		(void)log_warning(0, "store: %s is corrupt and was set aside", names[i]);
-	if (n > REBUILD_NAMED_MAX)
+	for (uint64_t i = 0; i < MIN(list->n, (uint64_t)CORRUPT_NAMED_MAX); i++)
+		(void)log_warning(0, "store: %s is corrupt and was set aside", list->named[i]);
+	if (list->n > CORRUPT_NAMED_MAX)
 		(void)log_warning(
-		        0, "store: %" PRIu64 " more files are corrupt and were set aside", n - REBUILD_NAMED_MAX);
+		        0, "store: %" PRIu64 " more files are corrupt and were set aside", list->n - CORRUPT_NAMED_MAX);
 }
 
 static int reconcile(struct round *k)
@@ -58,8 +58,8 @@ static int reconcile(struct round *k)
 		log_notice("store: %" PRIu64 " files came into the index, %" PRIu64 " went out of it, %" PRIu64
 		           " leftovers of a merge were removed",
 		        found.n_added, found.n_gone, found.n_leftovers);
-	log_corrupt(found.corrupt, found.n_corrupt);
-	tell(k, "corrupt", found.n_corrupt);
+	log_corrupt(&found.corrupt);
+	tell(k, "corrupt", found.corrupt.n);
 	tell(k, "indexed", found.n_added);
 	return 0;
 }
@@ -103,12 +103,12 @@ static int merge(struct round *k)
 		log_info("store: merged %" PRIu64 " profiles into %" PRIu64 " hours and %" PRIu64 " days, %s into %s",
 		        merged.n_files, merged.n_merged[STORE_HOUR], merged.n_merged[STORE_DAY],
 		        units_format_size(before, merged.bytes_before), units_format_size(after, merged.bytes_after));
-	log_corrupt(merged.corrupt, merged.n_corrupt);
+	log_corrupt(&merged.corrupt);
 	tell(k, "merged_files", merged.n_files);
 	tell(k, "merged_hours", merged.n_merged[STORE_HOUR]);
 	tell(k, "merged_days", merged.n_merged[STORE_DAY]);
-	if (merged.n_corrupt)
-		tell(k, "corrupt", merged.n_corrupt);
+	if (merged.corrupt.n)
+		tell(k, "corrupt", merged.corrupt.n);
 	return r;
 }
 

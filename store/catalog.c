@@ -261,7 +261,7 @@ static int from_files_of(void *data, const char *type)
 			r = facts_make(p, &f);
 		if (r >= 0)
 			r = count_facts(v, &f);
-		if (r == -ENOENT || walk_is_corrupt(r))
+		if (r == -ENOENT || corrupt_is(r))
 			r = 0;
 		if (v->progress && v->progress->f)
 			v->progress->f(v->progress->userdata, i + 1, plan.n);

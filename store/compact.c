@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "profile/pprof.h"
+#include "store/corrupt.h"
 #include "store/facts.h"
 #include "store/handle.h"
 #include "store/split.h"
@@ -18,6 +19,9 @@
 /* In the index: a merged file may be in place without its row. Merging its inputs once more would count them twice, so
  * such a file must be found first. */
 #define MERGING "merging"
+
+/* Files that are merged together at most; a larger group becomes several merged files. */
+#define INPUTS_MAX 4096
 
 struct input {
 	char path[STORE_PATH_MAX];
@@ -34,8 +38,9 @@ struct compaction {
 	uint32_t level; /* that comes into being */
 	struct index_group *groups;
 	size_t n_groups;
-	struct input *inputs; /* of the group at hand */
+	struct input *inputs; /* of the group at hand, a page of them */
 	size_t n_inputs;
+	int64_t last_id;
 };
 
 static void compaction_done(struct compaction *c)
@@ -92,14 +97,24 @@ static int on_input(void *data, const struct index_row *row)
 		.start_ns = row->start_ns, .end_ns = row->end_ns, .added_ns = row->added_ns, .bytes = row->bytes
 	};
 	(void)snprintf(c->inputs[c->n_inputs++].path, STORE_PATH_MAX, "%s", row->path);
+	c->last_id = row->id;
 	return 0;
+}
+
+static int compare_inputs(const void *a, const void *b)
+{
+	const struct input *x = a, *y = b;
+
+	if (x->start_ns != y->start_ns)
+		return x->start_ns < y->start_ns ? -1 : 1;
+	return strcmp(x->path, y->path);
 }
 
 /* What is being merged out of some of a group's files. */
 struct merged {
 	struct profile *profile;
 	struct trailer trailer;
-	struct input *inputs[4096];
+	struct input *inputs[INPUTS_MAX];
 	size_t n;
 	int64_t start_ns, end_ns, covered_ns, added_ns;
 	uint64_t bytes;
@@ -109,19 +124,6 @@ static void merged_done(struct merged *m)
 {
 	m->profile = profile_free(m->profile);
 	trailer_done(&m->trailer);
-}
-
-static int set_aside(struct compaction *c, const char *path)
-{
-	char now_at[STORE_PATH_MAX];
-	int r = walk_set_aside(c->store, path, now_at);
-
-	if (r < 0)
-		return r;
-	if (c->result->n_corrupt < REBUILD_NAMED_MAX)
-		memcpy(c->result->corrupt[c->result->n_corrupt], now_at, sizeof(now_at));
-	c->result->n_corrupt++;
-	return 0;
 }
 
 /* 0: it is in; 1: it cannot be in this one, or is no more. */
@@ -138,8 +140,8 @@ static int merge_input(struct compaction *c, struct merged *m, struct input *in)
 		        m->profile, &(struct pprof_read_options){ .drop_labels = dropped }, data, size, NULL);
 	if (r == -ENOENT)
 		return 1; /* removed by somebody; the next reconciliation takes its row */
-	if (walk_is_corrupt(r)) {
-		r = set_aside(c, in->path);
+	if (corrupt_is(r)) {
+		r = corrupt_set_aside(c->store, in->path, &c->result->corrupt);
 		return r < 0 ? r : 1;
 	}
 	if (r == -EINVAL || r == -ENOSPC) { /* other sample types, or too much for one file: it stays what it is */
@@ -270,8 +272,6 @@ static int merge_range(struct compaction *c, const struct index_group *g, size_t
 
 	if (n == 1)
 		return seal(c, &c->inputs[first]);
-	if (n > ARRAY_SIZE(m.inputs))
-		return merge_halves(c, g, first, n);
 	(void)snprintf(m.trailer.host, sizeof(m.trailer.host), "%s", g->host);
 	r = profile_new(&limits, &m.profile);
 	for (size_t i = first; i < first + n && r >= 0; i++)
@@ -289,7 +289,7 @@ static int merge_range(struct compaction *c, const struct index_group *g, size_t
 	return merge_halves(c, g, first, n);
 }
 
-static int merge_group(struct compaction *c, const struct index_group *g)
+static int read_inputs(struct compaction *c, const struct index_group *g)
 {
 	const int64_t span_ns = store_level_seconds(c->level) * SECOND_NS;
 	int r;
@@ -302,11 +302,26 @@ static int merge_group(struct compaction *c, const struct index_group *g)
 	                .slot_from_ns = g->start_ns,
 	                .slot_to_ns = g->start_ns + span_ns,
 	                .levels_below = c->level,
-	                .sealed_below = c->level },
+	                .sealed_below = c->level,
+	                .after_id = c->last_id,
+	                .limit = INPUTS_MAX },
 	        on_input, c);
-	if (r < 0 || c->n_inputs < 2)
-		return r;
-	return merge_range(c, g, 0, c->n_inputs);
+	if (r >= 0 && c->n_inputs)
+		qsort(c->inputs, c->n_inputs, sizeof(*c->inputs), compare_inputs);
+	return r;
+}
+
+static int merge_group(struct compaction *c, const struct index_group *g)
+{
+	int r;
+
+	c->last_id = 0;
+	do {
+		r = read_inputs(c, g);
+		if (r >= 0 && c->n_inputs > 1)
+			r = merge_range(c, g, 0, c->n_inputs);
+	} while (r >= 0 && c->n_inputs == INPUTS_MAX);
+	return r;
 }
 
 static int compact_level(struct compaction *c, uint32_t level)
@@ -345,14 +360,9 @@ int store_compact(struct store *s, const struct compact_options *options, struct
 	assert(ret);
 
 	*ret = (struct compact_result){ 0 };
-	if (s->is_read_only)
-		return -EROFS;
-	lock = store_lock(s, STORE_LOCK_KEEPER, false);
+	lock = store_keep(s, false, false, &c.index);
 	if (lock < 0)
 		return lock;
-	r = store_index(s, false, &c.index);
-	if (r < 0)
-		return r;
 	r = finish_killed_merge(&c);
 	if (r < 0)
 		return r;

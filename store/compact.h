@@ -9,6 +9,7 @@
  * know (the new one answers); what is found of either at the next start is told apart by the trailer and made good
  * (store/rebuild.h). A reader who holds the old list finds a file gone, and asks again. */
 #pragma once
+#include "store/corrupt.h"
 #include "store/name.h"
 #include "store/rebuild.h"
 #include "store/store.h"
@@ -27,8 +28,7 @@ struct compact_result {
 	uint64_t n_merged[STORE_LEVELS]; /* files that came into being at each level */
 	uint64_t n_files;                /* files they took the place of */
 	uint64_t bytes_before, bytes_after;
-	uint64_t n_corrupt; /* set aside */
-	char corrupt[REBUILD_NAMED_MAX][STORE_PATH_MAX];
+	struct corrupt corrupt; /* set aside */
 };
 
 /* Everything that is ripe. -EAGAIN: another process is at it; -ENODATA: the index must be rebuilt first. -ENOSPC and

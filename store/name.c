@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#define YEARS_MAX 8100 /* since 1900: names have four digits */
+
 static const struct {
 	const char *name;
 	int64_t seconds;
@@ -51,7 +53,7 @@ void store_name_format(const struct store_name *n, const char *type, char ret_pa
 
 	assert(n->level < STORE_LEVELS);
 
-	if (t >= 0 && gmtime_r(&t, &tm) && tm.tm_year < 8100) {
+	if (t >= 0 && gmtime_r(&t, &tm) && tm.tm_year < YEARS_MAX) {
 		(void)strftime(date, sizeof(date), "%Y-%m-%d", &tm);
 		(void)strftime(start, sizeof(start), "%Y%m%dT%H%M%SZ", &tm);
 	}
@@ -83,7 +85,7 @@ static int parse_start(const char *s, int64_t *ret)
 	        tm.tm_sec > 60 || tm.tm_year < 70)
 		return -EINVAL;
 	t = timegm(&tm);
-	if (t < 0)
+	if (t < 0 || tm.tm_year >= YEARS_MAX) /* a 60th second may be the next year's first */
 		return -EINVAL;
 	*ret = (int64_t)t;
 	return 0;

@@ -141,7 +141,7 @@ static void *run_worker(void *data)
 		int r = query_read(work->store, &work->plan->files[i], work->selection, 0, w->profile);
 
 		work->results[i] = r;
-		if (r < 0 && r != -ENOENT && r != -EINVAL && !walk_is_corrupt(r))
+		if (r < 0 && r != -ENOENT && r != -EINVAL && !corrupt_is(r))
 			atomic_store(&work->failed, r);
 		if (w->is_main && work->progress && work->progress->f)
 			work->progress->f(work->progress->userdata, i + 1, work->plan->n);
@@ -195,19 +195,12 @@ static int read_files(struct work *work, unsigned n_threads, uint64_t bytes_max,
 
 static void report_file(struct store *s, const struct plan_file *f, int r, struct query_report *report)
 {
-	char now_at[STORE_PATH_MAX];
-
 	if (r == -ENOENT)
 		report->n_missing++;
 	else if (r == -EINVAL)
 		report->n_other_types++;
-	else if (walk_is_corrupt(r)) {
-		if (walk_set_aside(s, f->path, now_at) < 0)
-			(void)snprintf(now_at, sizeof(now_at), "%s", f->path);
-		if (report->n_corrupt < QUERY_NAMED_MAX)
-			memcpy(report->corrupt[report->n_corrupt], now_at, sizeof(now_at));
-		report->n_corrupt++;
-	}
+	else if (corrupt_is(r) && corrupt_set_aside(s, f->path, &report->corrupt) < 0)
+		corrupt_note(&report->corrupt, f->path);
 }
 
 static bool has_missing(const struct work *work)

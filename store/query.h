@@ -4,13 +4,13 @@
  * Time grows with the bytes read, not with what is kept. Memory: at most bytes_max for all profiles being merged,
  * together with the copies of two files, one a thread, as they are read. */
 #pragma once
+#include "store/corrupt.h"
 #include "store/plan.h"
 #include "store/rebuild.h"
 #include "store/selection.h"
 #include "store/store.h"
 
 #define QUERY_BYTES_MAX_DEFAULT (1ull << 30)
-#define QUERY_NAMED_MAX 16
 
 struct query_options {
 	uint64_t bytes_max; /* 0: QUERY_BYTES_MAX_DEFAULT */
@@ -25,8 +25,7 @@ struct query_report {
 	int64_t first_ns,
 	        last_ns; /* held; the range asked for may be larger or, where merged files stick out, smaller */
 	bool has_index;
-	uint64_t n_corrupt; /* not in the answer */
-	char corrupt[QUERY_NAMED_MAX][STORE_PATH_MAX];
+	struct corrupt corrupt; /* not in the answer; where they are now */
 	uint64_t n_missing;     /* in the index, but gone */
 	uint64_t n_other_types; /* other sample types than the first file: not in the answer */
 };

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "profile/pprof.h"
 #include "store/age.h"
+#include "store/corrupt.h"
 #include "store/facts.h"
 #include "store/handle.h"
 #include "store/trailer.h"
@@ -68,7 +69,7 @@ static int is_covered(struct store *s, const struct trailer_covered *c)
 		return 0;
 	r = walk_read(s, c->path, FILE_BYTES_MAX, &data, &size);
 	if (r < 0)
-		return r == -ENOENT || walk_is_corrupt(r) ? 0 : r;
+		return r == -ENOENT || corrupt_is(r) ? 0 : r;
 	return size == c->size && trailer_hash(data, size) == c->hash;
 }
 
@@ -148,19 +149,6 @@ static int put_row(
 	return index_put(b->index, &row, f->labels);
 }
 
-static int set_aside(struct rebuild *b, const char *path)
-{
-	char now_at[STORE_PATH_MAX];
-	int r = walk_set_aside(b->store, path, now_at);
-
-	if (r < 0)
-		return r;
-	if (b->result->n_corrupt < REBUILD_NAMED_MAX)
-		memcpy(b->result->corrupt[b->result->n_corrupt], now_at, sizeof(now_at));
-	b->result->n_corrupt++;
-	return 0;
-}
-
 /* A writer holds the lock of its file until it has put the row as well: what is locked is none of our business. */
 static int is_being_put(struct store *s, const char *path)
 {
@@ -203,8 +191,8 @@ static int add_file(struct rebuild *b, const struct walk_entry *e)
 		r = read_facts(data, size, &f);
 	if (r == -ENOENT)
 		return 0;
-	if (walk_is_corrupt(r))
-		return set_aside(b, e->path);
+	if (corrupt_is(r))
+		return corrupt_set_aside(b->store, e->path, &b->result->corrupt);
 	if (r < 0)
 		return r;
 	r = begin_batch(b);
@@ -232,7 +220,7 @@ static int clean_behind(struct rebuild *b, const char *path)
 
 	if (r >= 0)
 		r = rebuild_unlink_covered(b->store, &t, &b->result->n_leftovers);
-	return r == -ENOENT || walk_is_corrupt(r) ? 0 : r; /* who reads it will find out */
+	return r == -ENOENT || corrupt_is(r) ? 0 : r; /* who reads it will find out */
 }
 
 static int on_file(struct rebuild *b, const struct walk_entry *e)
@@ -362,14 +350,9 @@ static int reconcile(struct store *s, bool wait, bool from_nothing, const struct
 	int r;
 
 	*ret = (struct rebuild_result){ 0 };
-	if (s->is_read_only)
-		return -EROFS;
-	lock = store_lock(s, STORE_LOCK_KEEPER, wait);
+	lock = store_keep(s, wait, true, &x);
 	if (lock < 0)
 		return lock;
-	r = store_index(s, true, &x);
-	if (r < 0)
-		return r;
 	r = rebuild_locked(s, x, from_nothing, progress, ret);
 	if (r == -EBADMSG) { /* broken while we worked: the next open sets it aside */
 		s->index = index_close(s->index);

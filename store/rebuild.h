@@ -2,7 +2,7 @@
  * between a file and its row. Files that a merged file holds (store/trailer.h) are leftovers of a killed merge:
  * removed. */
 #pragma once
-#include "store/name.h"
+#include "store/corrupt.h"
 #include "store/store.h"
 
 struct store_progress {
@@ -10,17 +10,14 @@ struct store_progress {
 	void *userdata;
 };
 
-#define REBUILD_NAMED_MAX 16
-
 struct rebuild_result {
-	uint64_t n_files;                                /* names of ours that were seen */
-	uint64_t n_added;                                /* read and put into the index */
-	uint64_t n_gone;                                 /* rows whose file was not there */
-	uint64_t n_leftovers;                            /* removed: a merged file holds them */
-	uint64_t n_temporaries;                          /* removed: their writer is dead */
-	uint64_t n_strangers;                            /* left alone: no names of ours */
-	uint64_t n_corrupt;                              /* set aside */
-	char corrupt[REBUILD_NAMED_MAX][STORE_PATH_MAX]; /* the first of them, where they are now */
+	uint64_t n_files;       /* names of ours that were seen */
+	uint64_t n_added;       /* read and put into the index */
+	uint64_t n_gone;        /* rows whose file was not there */
+	uint64_t n_leftovers;   /* removed: a merged file holds them */
+	uint64_t n_temporaries; /* removed: their writer is dead */
+	uint64_t n_strangers;   /* left alone: no names of ours */
+	struct corrupt corrupt; /* set aside */
 };
 
 /* Compares names with rows and reads what has none. Cheap where all is well: one look-up a name.

@@ -1,7 +1,6 @@
 #include "store/retention.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "store/age.h"
+#include "store/corrupt.h"
 #include "store/handle.h"
 #include "store/index.h"
 
@@ -149,70 +149,6 @@ static int remove_rows(struct retention *t)
 	return r;
 }
 
-struct corrupt {
-	char name[STORE_NAME_MAX];
-	int64_t mtime_s;
-	uint64_t bytes;
-};
-
-static int compare_corrupt(const void *a, const void *b)
-{
-	const struct corrupt *x = a, *y = b;
-
-	return x->mtime_s < y->mtime_s ? -1 : x->mtime_s > y->mtime_s;
-}
-
-static size_t list_corrupt(DIR *d, struct corrupt *list, uint64_t *bytes)
-{
-	struct dirent *e;
-	size_t n = 0;
-
-	while (n < RETENTION_CORRUPT_FILES_MAX && (e = readdir(d))) {
-		struct stat st;
-
-		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
-		        strlen(e->d_name) >= sizeof(list[n].name))
-			continue;
-		(void)snprintf(list[n].name, sizeof(list[n].name), "%.*s", STORE_NAME_MAX - 1, e->d_name);
-		list[n].mtime_s = (int64_t)st.st_mtime;
-		list[n].bytes = (uint64_t)st.st_size;
-		*bytes += list[n++].bytes;
-	}
-	return n;
-}
-
-/* Oldest first, down to the limit; half of the files where there are too many. */
-static int trim_corrupt(struct retention *t)
-{
-	_cleanup_free_ struct corrupt *list = malloc(RETENTION_CORRUPT_FILES_MAX * sizeof(*list));
-	_cleanup_closedir_ DIR *d = NULL;
-	uint64_t bytes = 0;
-	size_t n, left;
-	int fd = openat(t->store->dir_fd, STORE_CORRUPT_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	d = fdopendir(fd);
-	if (!d || !list) {
-		if (!d)
-			(void)close_fd(fd);
-		return -ENOMEM;
-	}
-	n = left = list_corrupt(d, list, &bytes);
-	qsort(list, n, sizeof(*list), compare_corrupt);
-	for (size_t i = 0; i < n; i++) {
-		if (bytes <= RETENTION_CORRUPT_BYTES_MAX && (n < RETENTION_CORRUPT_FILES_MAX || left <= n / 2))
-			break;
-		if (unlinkat(dirfd(d), list[i].name, 0) < 0 && errno != ENOENT)
-			return -errno;
-		bytes -= list[i].bytes;
-		left--;
-		t->result->n_corrupt++;
-	}
-	t->bytes += bytes;
-	return 0;
-}
-
 static int measure(struct retention *t)
 {
 	struct index_sums sums;
@@ -245,17 +181,12 @@ int store_retain(struct store *s, const struct retention_options *options, struc
 	assert(ret);
 
 	*ret = (struct retention_result){ 0 };
-	if (s->is_read_only)
-		return -EROFS;
-	lock = store_lock(s, STORE_LOCK_KEEPER, false);
+	lock = store_keep(s, false, false, &t.index);
 	if (lock < 0)
 		return lock;
-	r = store_index(s, false, &t.index);
-	if (r < 0)
-		return r;
 	(void)age_tick(t.index); /* on a full disk it may fail: then the clock stands, and nothing is too old */
 	t.now_ns = age_now(t.index);
-	r = trim_corrupt(&t);
+	r = corrupt_trim(s, &t.bytes, &ret->n_corrupt);
 	if (r >= 0)
 		r = measure(&t);
 	if (r >= 0)

@@ -8,8 +8,6 @@
 /* For the sake of free disk nothing younger goes: where somebody else fills the disk, emptying the store is no help. */
 #define RETENTION_FREE_KEEPS_NS 3600000000000ll
 /* Of what was set aside as corrupt so much is kept for people to look at. */
-#define RETENTION_CORRUPT_BYTES_MAX (64ull << 20)
-#define RETENTION_CORRUPT_FILES_MAX 1000
 
 struct retention_options {
 	uint64_t age_ns;      /* 0: no limit */

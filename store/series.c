@@ -112,10 +112,8 @@ static int read_file(struct store *s, const struct selection *sel, const struct 
 		report->n_missing++;
 		return 0;
 	}
-	if (walk_is_corrupt(r)) {
-		if (report->n_corrupt < QUERY_NAMED_MAX)
-			(void)snprintf(report->corrupt[report->n_corrupt], STORE_PATH_MAX, "%s", f->path);
-		report->n_corrupt++;
+	if (corrupt_is(r)) {
+		corrupt_note(&report->corrupt, f->path);
 		return 0;
 	}
 	return r < 0 ? r : tell(f, p, by, sample_type, each, data);

@@ -79,6 +79,7 @@ int trailer_write(const struct trailer *t, struct buffer *out)
 static int parse_line(char *line, struct trailer *t)
 {
 	char path[STORE_PATH_MAX];
+	uint32_t part, n_parts;
 	uint64_t size, hash;
 	int end = 0;
 
@@ -88,8 +89,13 @@ static int parse_line(char *line, struct trailer *t)
 	}
 	if (sscanf(line, "samples %" SCNu64, &t->n_samples) == 1 || sscanf(line, "raw %" SCNu64, &t->raw_bytes) == 1)
 		return 0;
-	if (sscanf(line, "part %" SCNu32 " %" SCNu32, &t->part, &t->n_parts) == 2)
-		return t->part < 1 || t->part > t->n_parts ? -EBADMSG : 0;
+	if (sscanf(line, "part %" SCNu32 " %" SCNu32, &part, &n_parts) == 2) {
+		if (part < 1 || part > n_parts)
+			return -EBADMSG;
+		t->part = part;
+		t->n_parts = n_parts;
+		return 0;
+	}
 	_Static_assert(STORE_PATH_MAX == 336, "width below");
 	if (sscanf(line, "covers %335s %" SCNu64 " %" SCNx64 "%n", path, &size, &hash, &end) == 3 && !line[end]) {
 		if (!store_name_path_is_valid(path))

@@ -159,36 +159,3 @@ int walk_read(struct store *s, const char *path, size_t max, char **ret, size_t 
 		return fd;
 	return fd_read_all(fd, max, ret, ret_size);
 }
-
-bool walk_is_corrupt(int r)
-{
-	return r == -EBADMSG || r == -E2BIG;
-}
-
-int walk_set_aside(struct store *s, const char *path, char ret[STORE_PATH_MAX])
-{
-	const char *filename = strrchr(path, '/');
-	char to[STORE_PATH_MAX];
-	struct index *x;
-	int r;
-
-	if (s->is_read_only || !store_name_path_is_valid(path))
-		return -EROFS;
-	if (mkdirat(s->dir_fd, STORE_CORRUPT_DIRECTORY, 0750) < 0 && errno != EEXIST)
-		return -errno;
-	for (unsigned i = 1; i < 1000; i++) {
-		(void)snprintf(to, sizeof(to), STORE_CORRUPT_DIRECTORY "/%.*s-%s", (int)strcspn(path, "/"), path,
-		        filename + 1);
-		if (i > 1)
-			(void)snprintf(to + strlen(to), sizeof(to) - strlen(to), ".%u", i);
-		r = renameat2(s->dir_fd, path, s->dir_fd, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
-		if (r != -EEXIST)
-			break;
-	}
-	if (r < 0)
-		return r;
-	if (store_index(s, true, &x) == 0)
-		(void)index_remove(x, path);
-	(void)snprintf(ret, STORE_PATH_MAX, "%s", to);
-	return 0;
-}

@@ -34,8 +34,3 @@ int walk_is_type(int dir_fd, const char *name);
 /* All of a stored file; -EBADMSG where it is no plain file, -E2BIG over max. */
 int walk_read(struct store *s, const char *path, size_t max, char **ret, size_t *ret_size);
 int walk_open(struct store *s, const char *path);
-/* Moves a file that cannot be read to STORE/corrupt/<type>-<name>, and takes it out of the index. ret: where it is now,
- * below the store's directory. -EROFS, -EACCES where we may not. */
-int walk_set_aside(struct store *s, const char *path, char ret[STORE_PATH_MAX]);
-/* Of what reading a profile returned: whether the file itself is to blame. */
-bool walk_is_corrupt(int r);

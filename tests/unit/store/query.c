@@ -232,9 +232,9 @@ static void corrupt_files_are_set_aside(void **state)
 	assert_int_equal(pwrite(fd, "garbage", 7, 20), 7);
 	close(fd);
 	profile_free(ask(s, 0, 4, "", &report));
-	assert_int_equal(report.n_corrupt, 2);
-	assert_string_equal(report.corrupt[0], "corrupt/cpu-20260601T000100Z-web1.pb.zst");
-	assert_int_equal(faccessat(s->dir_fd, report.corrupt[1], F_OK, 0), 0);
+	assert_int_equal(report.corrupt.n, 2);
+	assert_string_equal(report.corrupt.named[0], "corrupt/cpu-20260601T000100Z-web1.pb.zst");
+	assert_int_equal(faccessat(s->dir_fd, report.corrupt.named[1], F_OK, 0), 0);
 	assert_int_equal(total(s, 0, 4, ""), truth(0, 1) + truth(3, 4));
 }
 
