@@ -6,10 +6,11 @@
 
 /* What may be absent costs more: libc keeps, for each place, all the places that can be reached without a character. */
 #define QUANTIFIER_ATOMS 4
+#define IN_ROW_MAX 2 /* quantifiers behind one another */
 
 /* What the expression takes once its repetitions are written out. */
 struct cost {
-	size_t depth;
+	size_t depth, n_in_row; /* of quantifiers */
 	struct {
 		size_t sum, last; /* atoms of the group so far; of what a repetition would repeat */
 	} group[PATTERN_DEPTH_MAX + 1];
@@ -19,14 +20,15 @@ static void add_atom(struct cost *c, size_t size)
 {
 	c->group[c->depth].sum += size;
 	c->group[c->depth].last = size;
+	c->n_in_row = 0;
 }
 
-/* What stands before is copied, n times in all. */
+/* What stands before is copied, n times in all. "a***" is as costly as "(((a)*)*)*", and nobody means it. */
 static void repeat(struct cost *c, size_t n)
 {
 	size_t last = c->group[c->depth].last, all = (last + QUANTIFIER_ATOMS) * n;
 
-	c->group[c->depth].sum += all - last;
+	c->group[c->depth].sum += ++c->n_in_row > IN_ROW_MAX ? PATTERN_ATOMS_MAX + 1 : all - last;
 	c->group[c->depth].last = all;
 }
 

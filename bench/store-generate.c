@@ -222,13 +222,14 @@ static int fill(const char *directory, int64_t from_s, int64_t minutes, const ch
 
 static int compact(const char *directory, int64_t now_s)
 {
+	const struct compact_options options = { .now_ns = now_s * (int64_t)NS_PER_SEC };
 	_cleanup_(store_closep) struct store *s = NULL;
 	struct compact_result result;
 	struct rusage usage;
 	uint64_t n;
 
 	must(store_open(&(struct store_options){ .path = directory }, &s), directory);
-	must(store_compact(s, &(struct compact_options){ .now_ns = now_s * (int64_t)NS_PER_SEC }, &result), "compact");
+	must(store_compact(s, &options, &result), "compact");
 	(void)getrusage(RUSAGE_SELF, &usage);
 	n = MAX(result.n_merged[STORE_HOUR] + result.n_merged[STORE_DAY], (uint64_t)1);
 	printf("%" PRIu64 " files into %" PRIu64 " hours and %" PRIu64

@@ -23,6 +23,7 @@ struct round {
 	struct store *store;
 	struct retention_options retention;
 	bool reconcile;
+	bool is_short_of_room; /* half of MaxBytes is full, or the disk is */
 	json_t *told;
 };
 
@@ -84,6 +85,8 @@ static int retain(struct round *k)
 	if (removed.bytes)
 		log_notice("store: %s are gone, of %s to %s", units_format_size(size, removed.bytes),
 		        selection_format_time(first, removed.first_ns), selection_format_time(last, removed.last_ns));
+	k->is_short_of_room = removed.n_over || removed.n_full || removed.is_short_of_disk ||
+	                      (k->retention.max_bytes && removed.bytes_kept > k->retention.max_bytes / 2);
 	tell(k, "removed_old", removed.n_old);
 	tell(k, "removed_over_bytes", removed.n_over);
 	tell(k, "removed_for_free_disk", removed.n_full);
@@ -97,7 +100,7 @@ static int merge(struct round *k)
 {
 	char before[UNITS_TEXT_MAX], after[UNITS_TEXT_MAX];
 	struct compact_result merged;
-	int r = store_compact(k->store, NULL, &merged);
+	int r = store_compact(k->store, &(struct compact_options){ .is_short_of_room = k->is_short_of_room }, &merged);
 
 	if (merged.n_files)
 		log_info("store: merged %" PRIu64 " profiles into %" PRIu64 " hours and %" PRIu64 " days, %s into %s",

@@ -67,7 +67,8 @@ static int grow(void *array, size_t n, size_t size)
 static bool is_ripe(const struct compaction *c, const struct index_group *g)
 {
 	int64_t end_ns = g->start_ns + store_level_seconds(c->level) * SECOND_NS;
-	int64_t after_ns = (c->level == STORE_HOUR ? COMPACT_HOUR_AFTER_S : COMPACT_DAY_AFTER_S) * SECOND_NS;
+	int64_t day_s = c->options && c->options->is_short_of_room ? COMPACT_DAY_EARLY_S : COMPACT_DAY_AFTER_S;
+	int64_t after_ns = (c->level == STORE_HOUR ? COMPACT_HOUR_AFTER_S : day_s) * SECOND_NS;
 
 	return c->now_ns >= end_ns + after_ns || c->now_ns < g->start_ns - after_ns;
 }

@@ -15,12 +15,14 @@
 #include "store/store.h"
 
 #define COMPACT_HOUR_AFTER_S (5 * 60)    /* after its end, for windows that come late */
-#define COMPACT_DAY_AFTER_S (48 * 3600)  /* so long hours stay hours */
+#define COMPACT_DAY_AFTER_S (14 * 86400) /* so long hours stay hours, so that an hour can be asked for */
+#define COMPACT_DAY_EARLY_S (48 * 3600)  /* the same where room is short: a day takes a fifth of its hours */
 #define COMPACT_BYTES_MAX (512ull << 20) /* memory of one merged profile */
 
 struct compact_options {
 	int64_t now_ns; /* 0: the clock's */
 	bool no_days;
+	bool is_short_of_room;                 /* days after COMPACT_DAY_EARLY_S */
 	const struct store_progress *progress; /* done: files merged */
 };
 

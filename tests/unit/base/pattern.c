@@ -45,7 +45,8 @@ static void what_costs_too_much_is_refused(void **state)
 		int r;
 	} cases[] = { { "(a)\\1", -EINVAL }, { "(", -EINVAL }, { "[a", -EINVAL }, { "a{1", -EINVAL },
 		{ "((a{100}){100}){100}", -E2BIG }, { "(a?){2000}", -E2BIG }, { "a{99999999999999999999}", -E2BIG },
-		{ "a{0,99999}", -E2BIG }, { "a++++++++++++++++++++++++", -E2BIG },
+		{ "a{0,99999}", -E2BIG }, { "a++++++++++++++++++++++++", -E2BIG }, { "a***", -E2BIG },
+		{ "a{2}*?", -E2BIG },
 		{ "((((((((((((((((((((((((((((((((a*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*", -E2BIG } };
 	char why[PATTERN_WHY_MAX];
 

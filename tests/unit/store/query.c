@@ -126,6 +126,10 @@ static void hours_and_days_hold_what_their_windows_held(void **state)
 	options.now_ns += 5 * 86400000000000ll;
 	assert_int_equal(store_compact(s, &options, &result), 0);
 	assert_int_equal(result.n_merged[STORE_HOUR], 1);
+	assert_int_equal(result.n_merged[STORE_DAY], 0); /* an hour can be asked for by itself for two weeks */
+	assert_int_equal(total(s, 60, 120, ""), truth(60, 120));
+	options.is_short_of_room = true;
+	assert_int_equal(store_compact(s, &options, &result), 0);
 	assert_int_equal(result.n_merged[STORE_DAY], 1);
 	assert_int_equal(total(s, 0, 1440, ""), truth(0, 190));
 	assert_int_equal(unlinkat(s->dir_fd, INDEX_FILE, 0), 0);
