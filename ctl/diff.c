@@ -11,6 +11,7 @@
 #include "profile/diff.h"
 
 #define ROWS_DEFAULT 20
+#define Q_SHOWN_MIN 1e-9 /* nobody believes less */
 
 enum {
 	KEY_NORMALIZE = 0x1100,
@@ -148,7 +149,8 @@ static int add_row(struct table *table, const struct diff_row *row, const struct
 		(void)snprintf(change, sizeof(change), "%s%s", c->change > 0 ? "+" : "",
 		        units_format_value(magnitude, (int64_t)llround(c->change), unit));
 	if (c->verdict == DIFF_GREW || c->verdict == DIFF_SHRANK)
-		(void)snprintf(verdict, sizeof(verdict), "%s (q=%.1g)", diff_verdict_text(c->verdict), c->q);
+		(void)snprintf(verdict, sizeof(verdict), c->q < Q_SHOWN_MIN ? "%s (q<%.1g)" : "%s (q=%.1g)",
+		        diff_verdict_text(c->verdict), fmax(c->q, Q_SHOWN_MIN));
 	else
 		(void)snprintf(verdict, sizeof(verdict), "%s", diff_verdict_text(c->verdict));
 	return table_add_row(table, (const char *const[]){

@@ -22,7 +22,7 @@ static int on_value(void *data, const struct catalog_value *v)
 
 static int labels_run(const struct command *c, int argc, char **argv)
 {
-	const struct table_column columns[] = { { "value", TABLE_CUT }, { "files", TABLE_RIGHT } };
+	const struct table_column columns[] = { { "VALUE", TABLE_CUT }, { "FILES", TABLE_RIGHT } };
 	_cleanup_listing_ struct listing l = { 0 };
 	struct store_progress steps;
 	int r = listing_open(&l, c, argc, argv, NULL, "-1d", columns, ARRAY_SIZE(columns));

@@ -30,9 +30,9 @@ static int on_file(void *data, const struct catalog_file *f)
 
 static int list_run(const struct command *c, int argc, char **argv)
 {
-	static const struct table_column columns[] = { { "type", 0 }, { "start", 0 }, { "length", TABLE_RIGHT },
-		{ "kind", 0 }, { "host", 0 }, { "samples", TABLE_RIGHT }, { "size", TABLE_RIGHT },
-		{ "totals", TABLE_CUT } };
+	static const struct table_column columns[] = { { "TYPE", 0 }, { "START", 0 }, { "LENGTH", TABLE_RIGHT },
+		{ "KIND", 0 }, { "HOST", 0 }, { "SAMPLES", TABLE_RIGHT }, { "SIZE", TABLE_RIGHT },
+		{ "TOTALS", TABLE_CUT } };
 	_cleanup_listing_ struct listing l = { 0 };
 	int r = listing_open(&l, c, argc, argv, NULL, "-1d", columns, ARRAY_SIZE(columns));
 

@@ -54,8 +54,8 @@ static int on_point(void *data, const struct series_point *p)
 
 static int series_run(const struct command *c, int argc, char **argv)
 {
-	static const struct table_column columns[] = { { "start", 0 }, { "length", TABLE_RIGHT },
-		{ "value", TABLE_RIGHT }, { "key", TABLE_CUT } };
+	static const struct table_column columns[] = { { "START", 0 }, { "LENGTH", TABLE_RIGHT },
+		{ "VALUE", TABLE_RIGHT }, { "KEY", TABLE_CUT } };
 	_cleanup_listing_ struct listing l = { 0 };
 	struct profile_error error = { 0 };
 	struct series_arguments a = { 0 };

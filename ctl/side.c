@@ -46,32 +46,38 @@ static bool is_same_type(const struct side *s, const struct profile *part)
 	return profile_find_sample_type(part, name, &index) == 0 && index == s->value_index;
 }
 
-/* The range once more, in equal parts. They are good for something only where each holds samples and all together are
- * the whole, to the unit: else there are none, which is no error. */
-static void load_parts(struct source_query *q, uint64_t n_files, struct side *s)
+/* What is held of the range once more, in equal parts, without those that hold nothing. They are good for something
+ * only where all together are the whole, to the unit (no hour or day lies in two): else there are none, which is no
+ * error. */
+static void load_parts(struct source_query *q, const struct query_report *report, struct side *s)
 {
 	_cleanup_progress_ struct progress progress = progress_start("comparing", "parts");
-	const int64_t from = q->selection.from_ns, span = q->selection.to_ns - from;
-	const size_t n = (size_t)MIN(n_files, (uint64_t)SIDE_PARTS_MAX);
+	const int64_t from = MAX(q->selection.from_ns, report->first_ns), to = MIN(q->selection.to_ns, report->last_ns);
+	const size_t n = (size_t)MIN(report->n_files, (uint64_t)SIDE_PARTS_MAX);
 	int64_t total = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		struct selection part = q->selection;
+		struct query_report part_report;
 		struct profile_error error;
-		struct query_report report;
 		struct profile *p = NULL;
 
 		progress_update(&progress, i, n);
-		part.from_ns = from + span / (int64_t)n * (int64_t)i;
-		part.to_ns = i + 1 < n ? from + span / (int64_t)n * (int64_t)(i + 1) : q->selection.to_ns;
-		if (store_query(q->store, &part, &(struct query_options){ 0 }, &p, &report, &error) < 0)
+		part.from_ns = i ? from + (to - from) / (int64_t)n * (int64_t)i : q->selection.from_ns;
+		part.to_ns = i + 1 < n ? from + (to - from) / (int64_t)n * (int64_t)(i + 1) : q->selection.to_ns;
+		if (part.to_ns <= part.from_ns ||
+		        store_query(q->store, &part, &(struct query_options){ 0 }, &p, &part_report, &error) < 0)
 			return drop_parts(s);
+		if (profile_n_samples(p) == 0) { /* nothing was gathered then */
+			profile_free(p);
+			continue;
+		}
 		s->parts[s->n_parts++] = p;
-		if (profile_n_samples(p) == 0 || !is_same_type(s, p))
+		if (!is_same_type(s, p))
 			return drop_parts(s);
 		total += profile_total(p, s->value_index);
 	}
-	if (total != profile_total(s->whole, s->value_index))
+	if (s->n_parts < 2 || total != profile_total(s->whole, s->value_index))
 		drop_parts(s);
 }
 
@@ -93,7 +99,7 @@ int side_load_range(const struct input *in, const char *range, struct side *ret)
 	if (r < 0)
 		return r;
 	if (report.n_files > 1)
-		load_parts(&q, report.n_files, &s);
+		load_parts(&q, &report, &s);
 	*ret = s;
 	s = (struct side){ 0 };
 	return 0;

@@ -30,9 +30,9 @@ static int on_type(void *data, const struct catalog_type *t)
 
 static int types_run(const struct command *c, int argc, char **argv)
 {
-	static const struct table_column columns[] = { { "type", 0 }, { "windows", TABLE_RIGHT },
-		{ "hours", TABLE_RIGHT }, { "days", TABLE_RIGHT }, { "size", TABLE_RIGHT }, { "from", 0 },
-		{ "to", 0 } };
+	static const struct table_column columns[] = { { "TYPE", 0 }, { "WINDOWS", TABLE_RIGHT },
+		{ "HOURS", TABLE_RIGHT }, { "DAYS", TABLE_RIGHT }, { "SIZE", TABLE_RIGHT }, { "FROM", 0 },
+		{ "TO", 0 } };
 	_cleanup_listing_ struct listing l = { 0 };
 	int r = listing_open(&l, c, argc, argv, NULL, "-1h", columns, ARRAY_SIZE(columns));
 

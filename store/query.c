@@ -185,7 +185,8 @@ static int read_files(struct work *work, unsigned n_threads, uint64_t bytes_max,
 			first = second;
 			second = t;
 		}
-		r = profile_merge(first, second, NULL, NULL);
+		if (profile_header(second)->n_sample_types > 0) /* else it came too late for any file */
+			r = profile_merge(first, second, NULL, NULL);
 	}
 	if (r < 0)
 		return r == -ENOSPC ? -E2BIG : r;

@@ -36,11 +36,25 @@ static int parse_epoch(const char *text, int64_t *ret)
 	return 0;
 }
 
+/* Behind a time: nothing (local time; when clocks are set back, what libc takes of the two), Z (UTC), or the zone's own
+ * "CET" or "CEST", which tells the two apart. */
+static bool take_zone(const char *text, struct tm *tm, bool *ret_is_utc)
+{
+	*ret_is_utc = strcmp(text, "Z") == 0;
+	tm->tm_isdst = -1;
+	if (!*text || *ret_is_utc)
+		return true;
+	if (*text++ != ' ')
+		return false;
+	tzset();
+	tm->tm_isdst = strcmp(text, tzname[0]) == 0 ? 0 : strcmp(text, tzname[1]) == 0 ? 1 : -1;
+	return tm->tm_isdst >= 0;
+}
+
 static int from_calendar(struct tm *tm, bool is_utc, int64_t *ret)
 {
 	time_t t;
 
-	tm->tm_isdst = -1;
 	t = is_utc ? timegm(tm) : mktime(tm);
 	if (t < 0 || t > 9000000000)
 		return -EINVAL;
@@ -57,6 +71,7 @@ static int parse_calendar(const char *text, int64_t now_ns, int64_t *ret)
 	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
 		struct tm tm = { 0 }, utc = { 0 };
 		const char *end;
+		bool is_utc;
 
 		if (forms[i][1] == 'H') { /* of today */
 			if (!localtime_r(&now, &tm) || !gmtime_r(&now, &utc))
@@ -66,8 +81,8 @@ static int parse_calendar(const char *text, int64_t now_ns, int64_t *ret)
 			tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
 		}
 		end = strptime(text, forms[i], &tm);
-		if (end && (!*end || strcmp(end, "Z") == 0))
-			return from_calendar(&tm, *end == 'Z', ret);
+		if (end && take_zone(end, &tm, &is_utc))
+			return from_calendar(&tm, is_utc, ret);
 	}
 	return -EINVAL;
 }
@@ -81,6 +96,7 @@ static int parse_day(int64_t now_ns, int days, int64_t *ret)
 		return -EINVAL;
 	tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
 	tm.tm_mday += days;
+	tm.tm_isdst = -1;
 	return from_calendar(&tm, false, ret);
 }
 
@@ -129,12 +145,27 @@ int selection_parse_range(const char *text, int64_t now_ns, int64_t *ret_from_ns
 	return 0;
 }
 
+/* Whether the clock shows this time twice, for it is set back between. */
+static bool is_ambiguous(time_t t, const struct tm *tm)
+{
+	for (int hour = -1; hour <= 1; hour += 2) {
+		time_t other = t + hour * 3600;
+		struct tm there;
+
+		if (localtime_r(&other, &there) && there.tm_hour == tm->tm_hour && there.tm_mday == tm->tm_mday)
+			return true;
+	}
+	return false;
+}
+
 char *selection_format_time(char buffer[SELECTION_TIME_MAX], int64_t ns)
 {
 	time_t t = (time_t)(ns / (int64_t)NS_PER_SEC);
 	struct tm tm;
 
-	if (!localtime_r(&t, &tm) || strftime(buffer, SELECTION_TIME_MAX, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+	if (!localtime_r(&t, &tm) ||
+	        strftime(buffer, SELECTION_TIME_MAX,
+	                is_ambiguous(t, &tm) ? "%Y-%m-%d %H:%M:%S %Z" : "%Y-%m-%d %H:%M:%S", &tm) == 0)
 		(void)snprintf(buffer, SELECTION_TIME_MAX, "@%" PRId64, (int64_t)t);
 	return buffer;
 }

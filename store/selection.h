@@ -15,11 +15,12 @@ struct selection {
 };
 
 /* "now", "-90m", "2026-11-22", "2026-11-22 10:00[:30]" (or T between), "10:00" (today), "yesterday", "today": local
- * time; with a final Z UTC; "@1763800000": seconds since 1970. -EINVAL. */
+ * time; with a final Z UTC; "2026-10-25 02:30 CEST", where the clock shows that twice; "@1763800000": seconds since
+ * 1970. -EINVAL. */
 int selection_parse_time(const char *text, int64_t now_ns, int64_t *ret_ns);
 /* "FROM..TO"; an empty side is the default (-1h, now). -EINVAL; -ERANGE: the end is not after the start. */
 int selection_parse_range(const char *text, int64_t now_ns, int64_t *ret_from_ns, int64_t *ret_to_ns);
 
 #define SELECTION_TIME_MAX 40
-/* "2026-11-22 10:00:00" in local time. Returns buffer. */
+/* "2026-11-22 10:00:00" in local time, with the zone where the clock shows that twice. Returns buffer. */
 char *selection_format_time(char buffer[SELECTION_TIME_MAX], int64_t ns);

@@ -48,9 +48,39 @@ static void ranges(void **state)
 	assert_int_equal(selection_parse_range("-1h", NOW_NS, &from, &to), -EINVAL);
 }
 
+/* On 25 October 2026 at 03:00 CEST the clock goes back to 02:00 CET, on 29 March it leaves 02:00 to 03:00 out. */
+static void clocks_set_back(void **state)
+{
+	char text[SELECTION_TIME_MAX];
+	int64_t summer, winter, ns;
+
+	(void)state;
+	(void)setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1);
+	tzset();
+	assert_int_equal(selection_parse_time("2026-10-25 02:30 CEST", NOW_NS, &summer), 0);
+	assert_int_equal(selection_parse_time("2026-10-25 02:30 CET", NOW_NS, &winter), 0);
+	assert_int_equal(winter - summer, 3600 * SECOND);
+	assert_int_equal(selection_parse_time("2026-10-25T00:30Z", NOW_NS, &ns), 0);
+	assert_int_equal(ns, summer);
+	assert_int_equal(selection_parse_time("2026-10-25 02:30", NOW_NS, &ns), 0);
+	assert_true(ns == summer || ns == winter);
+	assert_string_equal(selection_format_time(text, summer), "2026-10-25 02:30:00 CEST");
+	assert_string_equal(selection_format_time(text, winter), "2026-10-25 02:30:00 CET");
+	assert_string_equal(selection_format_time(text, winter + 3600 * SECOND), "2026-10-25 03:30:00");
+	assert_int_equal(selection_parse_time("2026-03-29 02:30", NOW_NS, &ns), 0);
+	assert_int_equal(selection_parse_time("2026-10-25 02:30 XYZ", NOW_NS, &ns), -EINVAL);
+	/* a day of 25 hours */
+	assert_int_equal(selection_parse_time("2026-10-25", NOW_NS, &summer), 0);
+	assert_int_equal(selection_parse_time("2026-10-26", NOW_NS, &winter), 0);
+	assert_int_equal(winter - summer, 25 * 3600 * SECOND);
+	(void)setenv("TZ", "TST-2", 1);
+	tzset();
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(times),
 	cmocka_unit_test(ranges),
+	cmocka_unit_test(clocks_set_back),
 };
 
 int main(int argc, char **argv)
