@@ -64,6 +64,8 @@ def daemon():
             status = e.status()
             check.that(status["windows"]["written"] >= 2 and status["windows"]["failed"] == 0, "counts them")
             check.that(status["sources"] and all(s["lost"] == 0 for s in status["sources"]), "lost nothing")
+            held = json.loads(check.run(check.EMBERCTL, "types", "--json", "--source", e.socket).stdout)
+            check.that([t["type"] for t in held if t["type"] == "cpu" and t["windows"] >= 2], "its socket leads to its store")
             beside(e, d)
             reloads(e)
             ends(e)
