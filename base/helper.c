@@ -57,7 +57,7 @@ static int spawn(const char *executable, char *const argv[], int socket, pid_t *
 
 int helper_start(const char *executable, char *const argv[], int socket, pid_t *ret_pid, int *ret_pidfd)
 {
-	pid_t pid;
+	pid_t pid = 0;
 	int pidfd, r;
 
 	assert(ret_pid);

@@ -55,7 +55,7 @@ enum export_outcome delivery_post(struct delivery *d, const struct http_request 
 {
 	_cleanup_(http_answer_done) struct http_answer a = { 0 };
 	struct export_reply *reply = d->reply;
-	char text[160];
+	char text[HTTP_TEXT_MAX];
 	int r;
 
 	reply->requests++;

@@ -152,7 +152,7 @@ static int read_retry_info(struct cursor any, uint64_t *ret_ns)
 
 int grpc_find_retry_delay(const char *base64, uint64_t *ret_ns)
 {
-	uint8_t bytes[1024];
+	uint8_t bytes[1536];
 	struct cursor c = { .at = bytes };
 	struct field f;
 

@@ -62,7 +62,7 @@ static size_t take_header(char *data, size_t size, size_t n, void *userdata)
 {
 	struct http *h = userdata;
 	struct http_answer *a = h->answer;
-	char value[1024];
+	char value[2048];
 	uint64_t ns;
 
 	n *= size;
@@ -309,7 +309,7 @@ void http_answer_text(const struct http_answer *a, char *text, size_t n)
 {
 	size_t k = 0;
 
-	for (size_t i = 0; i < a->body.size && k + 1 < n && k < 120; i++) {
+	for (size_t i = 0; i < a->body.size && k + 1 < n; i++) {
 		unsigned char c = (unsigned char)a->body.data[i];
 
 		text[k++] = c >= 0x20 && c < 0x7f ? (char)c : ' ';

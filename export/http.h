@@ -10,6 +10,7 @@
 #define HTTP_BODY_MAX 65536u    /* of an answer */
 #define HTTP_HEADERS_MAX 32768u /* all header lines of an answer */
 #define HTTP_URL_MAX 8192u
+#define HTTP_TEXT_MAX 420u /* of an answer, for a log line: servers wrap the reason in many words */
 
 struct http;
 
@@ -31,7 +32,7 @@ struct http_answer {
 	bool has_grpc_status, has_retry_after;
 	long grpc_status;
 	uint64_t retry_after_ns;
-	char message[128]; /* grpc-message, decoded; or "" */
+	char message[HTTP_TEXT_MAX]; /* grpc-message, decoded; or "" */
 	struct buffer body;
 };
 

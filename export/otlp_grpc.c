@@ -23,7 +23,7 @@ static void take_message(struct delivery *d, const struct http_answer *a)
  * specification maps it. */
 static enum export_outcome judge_plain(struct delivery *d, const struct http_answer *a)
 {
-	char text[160];
+	char text[HTTP_TEXT_MAX];
 
 	http_answer_text(a, text, sizeof(text));
 	d->reply->retry_after_ns = a->retry_after_ns;

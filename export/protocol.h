@@ -8,7 +8,7 @@
 #define EXPORT_VERSION 1u
 #define EXPORT_CONFIG_BYTES_MAX 65536u
 #define EXPORT_NAME_MAX 224u
-#define EXPORT_ERROR_MAX 256u
+#define EXPORT_ERROR_MAX 512u
 
 /* Descriptors that come with the configuration, in this order, those present as a bit in struct export_hello. */
 enum export_file { EXPORT_FILE_TOKEN, EXPORT_FILE_CA, EXPORT_FILE_CERT, EXPORT_FILE_KEY, EXPORT_FILES };

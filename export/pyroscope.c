@@ -88,6 +88,7 @@ static void make_labels(
 	size_t n;
 
 	add_label(s, "__name__", metric_name(p));
+	add_label(s, "__delta__", "false"); /* else it takes "alloc_..." for totals since the start of a process */
 	add_label(s, "service_name", g->service);
 	if (g->labels != PROFILE_NONE) {
 		labels = profile_label_set(p, g->labels, &n);
@@ -213,7 +214,8 @@ static void put_escaped(struct buffer *to, const char *text)
 	}
 }
 
-/* name=SERVICE{label=value,...}: braces, commas and equals signs have no escape there, so they are left out of values.
+/* No format=: with one, Pyroscope takes the whole form for the profile. name=SERVICE{label=value,...}: braces, commas
+ * and equals signs have no escape there, so they are left out of values.
  */
 static char *ingest_url(const char *url, const struct series *s)
 {
@@ -226,7 +228,7 @@ static char *ingest_url(const char *url, const struct series *s)
 		if (strcmp(s->names[i], "service_name") == 0)
 			(void)buffer_printf(&name, "%s{", s->values[i]);
 	for (size_t i = 0; i < s->n; i++) {
-		if (strcmp(s->names[i], "service_name") == 0 || strcmp(s->names[i], "__name__") == 0 ||
+		if (strcmp(s->names[i], "service_name") == 0 || strncmp(s->names[i], "__", 2) == 0 ||
 		        strpbrk(s->values[i], "{},="))
 			continue;
 		(void)buffer_printf(&name, "%s%s=%s", is_first ? "" : ",", s->names[i], s->values[i]);
@@ -236,7 +238,7 @@ static char *ingest_url(const char *url, const struct series *s)
 	text = buffer_take_string(&name);
 	(void)buffer_printf(&b, "%s%cname=", url, strchr(url, '?') ? '&' : '?');
 	put_escaped(&b, text ? text : "");
-	(void)buffer_printf(&b, "&from=%" PRIu64 "&until=%" PRIu64 "&format=pprof&spyName=emberd",
+	(void)buffer_printf(&b, "&from=%" PRIu64 "&until=%" PRIu64 "&spyName=emberd",
 	        (uint64_t)(h->time_ns / (int64_t)NS_PER_SEC),
 	        (uint64_t)((h->time_ns + h->duration_ns) / (int64_t)NS_PER_SEC));
 	if (h->period > 0 && strcmp(profile_string(s->profile, h->period_type.unit, NULL), "nanoseconds") == 0)

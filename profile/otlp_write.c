@@ -264,6 +264,16 @@ static uint8_t *put_profile_id(struct otlp_encoder *e, uint8_t *to, uint32_t gro
 	return to + OTLP_ID_BYTES;
 }
 
+/* Always there, if empty: a server falls over its absence. A server that names a profile after its period refuses an
+ * empty name, so one without a period goes to it as what counts each event. */
+static uint8_t *put_period(struct otlp_encoder *e, uint8_t *to)
+{
+	bool is_named = *profile_string(e->p, e->h->period_type.type, NULL) || (e->o.flags & OTLP_ALL_TYPES);
+
+	to = put_value_type(e, to, OTLP_PROFILE_PERIOD_TYPE, is_named ? &e->h->period_type : &e->h->sample_types[0]);
+	return put_number(to, OTLP_PROFILE_PERIOD, is_named ? (uint64_t)e->h->period : 1);
+}
+
 /* All of a Profile but samples and payload. */
 static size_t put_profile(struct otlp_encoder *e, uint8_t *to, uint32_t group, uint32_t type, uint32_t first)
 {
@@ -274,9 +284,7 @@ static size_t put_profile(struct otlp_encoder *e, uint8_t *to, uint32_t group, u
 	to = put_value_type(e, to, OTLP_PROFILE_SAMPLE_TYPE, &e->h->sample_types[type]);
 	to = put_fixed64(to, OTLP_PROFILE_TIME, (uint64_t)e->h->time_ns);
 	to = put_number(to, OTLP_PROFILE_DURATION, (uint64_t)e->h->duration_ns);
-	/* Always there, if empty: a server falls over its absence. */
-	to = put_value_type(e, to, OTLP_PROFILE_PERIOD_TYPE, &e->h->period_type);
-	to = put_number(to, OTLP_PROFILE_PERIOD, (uint64_t)e->h->period);
+	to = put_period(e, to);
 	to = put_profile_id(e, to, group, type, first);
 	return (size_t)(otlp_put_packed(to, OTLP_PROFILE_ATTRIBUTES, attributes, n) - start);
 }

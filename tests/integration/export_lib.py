@@ -15,7 +15,7 @@ BUILD = os.environ.get("EMBER_BUILD", "build")
 PROGRAM = os.path.join(BUILD, "export", "ember-export")
 FILES = ("token", "ca", "cert", "key")
 SENT, RETRY, REJECTED, REFUSED, DENIED = range(5)
-REPLY = struct.Struct("=QIIQQQQQQQQ256s")
+REPLY = struct.Struct("=QIIQQQQQQQQ512s")
 JOB = struct.Struct("=QQ224s")
 
 
@@ -180,3 +180,9 @@ def fail(text):
 def expect(condition, text):
     if not condition:
         fail(text)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]

@@ -5,7 +5,6 @@ import test_venv  # noqa: F401  (enters BUILD/venv)
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from collections import Counter
 
 import otlp_rules
 import pprof
-from export_lib import BUILD, SENT, TYPES, Child, config, expect, window
+from export_lib import BUILD, SENT, TYPES, Child, config, expect, free_port, window
 from receivers import otlp
 
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "otelcol")
@@ -31,12 +30,6 @@ def build():
     r = subprocess.call(["go", "build", "-p", "2", "-o", program, "."], cwd=SOURCE)
     expect(r == 0, "go build of the Collector's receiver")
     return program
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def main():
