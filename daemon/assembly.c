@@ -147,7 +147,8 @@ static void deliver(struct assembly *a)
 	/* Groups that were not asked for keep their files and addresses. */
 	for (; a->next_group < a->n_groups; a->next_group++)
 		take_table(a, NULL);
-	r = profile_builder_finish(a->builder, a->tools.code, a->tools.cgroups, a->tools.host, &p);
+	r = profile_builder_finish(
+	        a->builder, a->tools.code, a->tools.cgroups, a->tools.environment, a->tools.host, &p);
 	a->is_delivered = true;
 	release_inputs(a);
 	a->timeout = sd_event_source_disable_unref(a->timeout);

@@ -9,6 +9,7 @@
 #include "daemon/window.h"
 
 struct assembly;
+struct environment;
 
 /* What an assembly works with; all borrowed until it is done. */
 struct assembly_tools {
@@ -16,6 +17,7 @@ struct assembly_tools {
 	struct code *code;
 	struct symbols *symbols;
 	struct cgroups *cgroups; /* NULL: no cgroup v2 here */
+	struct environment *environment;
 	const char *host;
 };
 

@@ -89,6 +89,7 @@ void continuous_cut(struct manager *m, uint64_t timeout_ns)
 		cut_window(m, k->gather, timeout_ns);
 	if (m->cgroups)
 		cgroups_trim(m->cgroups);
+	environment_trim(m->environment);
 }
 
 void manager_flush(struct manager *m)

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/environment.h"
 #include "daemon/perf_map.h"
 
 #define DRAIN_BATCH 512
@@ -54,6 +55,8 @@ static void on_sample(void *userdata, const struct source_instance *i, const str
 		return;
 	if (g->tools->assembly.cgroups)
 		(void)cgroups_get(g->tools->assembly.cgroups, s->cgroup_id);
+	if (g->tools->assembly.environment)
+		(void)environment_get(g->tools->assembly.environment, s->pid, s->process_start_ns, s->exe);
 	if (window_add(g->window, s) == 0 && window_n_processes(g->window) > g->n_perf_maps)
 		open_perf_maps(g);
 }

@@ -14,6 +14,7 @@
 #include "daemon/features.h"
 #include "daemon/trim.h"
 #include "daemon/usage.h"
+#include "profile/service_name.h"
 
 #define DRAIN_MS 100
 #define TICK_MS 1000
@@ -242,6 +243,22 @@ static void start_uploads(struct manager *m)
 		(void)log_err(r, "cannot upload");
 }
 
+/* Where services are named after variables, samples must carry them. */
+static void set_variables(struct manager *m)
+{
+	_cleanup_(service_rules_freep) struct service_rules *rules = NULL;
+	const struct config_list *texts = &m->config->service_names;
+	const char *names[ENVIRONMENT_NAMES_MAX];
+	size_t n = 0;
+
+	if (texts->n && service_rules_new((const char *const *)texts->items, texts->n, &rules, NULL) < 0)
+		return; /* no memory: the configuration was checked */
+	if (texts->n || m->config->n_uploads)
+		n = service_rules_variables(rules, names, ARRAY_SIZE(names));
+	if (environment_set_names(m->environment, names, n) < 0)
+		(void)log_warning(-ENOMEM, "services are not named after variables");
+}
+
 int manager_reload(struct manager *m, char **ret_error)
 {
 	_cleanup_(config_freep) struct config *fresh = NULL, *old = NULL;
@@ -263,6 +280,7 @@ int manager_reload(struct manager *m, char **ret_error)
 		store_close(m->store);
 		m->store = TAKE_PTR(store);
 	}
+	set_variables(m);
 	start_uploads(m); /* the old ones borrow the old configuration */
 	if (m->storekeeper) {
 		const struct storekeeper_config keeper = storekeeper_config(m);
@@ -391,6 +409,10 @@ static int open_services(struct manager *m)
 	r = cgroups_new(NULL, &m->cgroups);
 	if (r < 0)
 		log_info("no cgroup v2 hierarchy here: samples carry no cgroup, unit or container");
+	r = environment_new(&m->environment);
+	if (r < 0)
+		return log_err(r, "cannot remember variables");
+	set_variables(m);
 	m->accounting_fd = source_accounting_open();
 	return 0;
 }
@@ -496,7 +518,7 @@ int manager_new(const struct manager_options *options, struct manager **ret)
 	if (r < 0)
 		return r;
 	m->tools = (struct gather_tools){
-		.assembly = { m->event, m->code, m->symbols, m->cgroups, m->host },
+		.assembly = { m->event, m->code, m->symbols, m->cgroups, m->environment, m->host },
 		.cost_ns = cost_ns,
 		.userdata = m,
 	};
@@ -534,6 +556,7 @@ struct manager *manager_free(struct manager *m)
 	m->symbols = symbols_free(m->symbols);
 	m->code = code_free(m->code);
 	cgroups_free(m->cgroups);
+	environment_free(m->environment);
 	uploads_free(m->uploads);
 	storekeeper_free(m->storekeeper);
 	store_close(m->store);

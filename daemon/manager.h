@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "daemon/config.h"
 #include "daemon/control.h"
+#include "daemon/environment.h"
 #include "daemon/gather.h"
 #include "daemon/storekeeper.h"
 #include "daemon/symbolizer.h"
@@ -64,6 +65,7 @@ struct manager {
 	struct code *code;
 	struct symbols *symbols;
 	struct cgroups *cgroups;
+	struct environment *environment; /* of processes, for service names */
 	struct store *store;             /* NULL where private */
 	struct storekeeper *storekeeper; /* likewise */
 	struct uploads *uploads;         /* NULL where private */

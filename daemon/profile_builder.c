@@ -295,7 +295,7 @@ static int add_stack(struct profile_builder *b, uint32_t stack, uint32_t *ret)
 
 struct label_list {
 	struct profile *profile;
-	struct profile_label labels[16];
+	struct profile_label labels[10 + ENVIRONMENT_NAMES_MAX];
 	size_t n;
 	int error;
 };
@@ -329,8 +329,25 @@ static void label_number(struct label_list *l, const char *key, int64_t value)
 	l->n++;
 }
 
+/* "env:NAME", as a rule for service names calls it. */
+static void label_variables(struct label_list *l, struct environment *environment, const struct window_labels *w)
+{
+	const char *const *values = environment_get(environment, w->pid, w->start_ns, w->exe);
+
+	for (size_t i = 0; values && i < environment_n_names(environment); i++) {
+		_cleanup_free_ char *key = NULL;
+
+		if (asprintf(&key, "env:%s", environment_name(environment, i)) < 0) {
+			key = NULL;
+			l->error = -ENOMEM;
+			return;
+		}
+		label_text(l, key, values[i]);
+	}
+}
+
 static int add_labels(struct profile_builder *b, const struct window_labels *w, struct code *code,
-        struct cgroups *cgroups, const char *host, uint32_t *ret)
+        struct cgroups *cgroups, struct environment *environment, const char *host, uint32_t *ret)
 {
 	struct label_list l = { .profile = b->profile };
 	const struct code_file *exe = code && w->exe != FILE_NONE ? code_get(code, w->exe) : NULL;
@@ -345,6 +362,8 @@ static int add_labels(struct profile_builder *b, const struct window_labels *w, 
 	label_text(&l, "unit", cgroup ? cgroup->unit : "");
 	label_text(&l, "container_id", cgroup ? cgroup->container_id : "");
 	label_text(&l, "host", host);
+	if (environment)
+		label_variables(&l, environment, w);
 	return l.error < 0 ? l.error : profile_add_label_set(b->profile, l.labels, l.n, ret);
 }
 
@@ -394,8 +413,8 @@ static int add_ledger(struct profile_builder *b)
 	return 0;
 }
 
-int profile_builder_finish(
-        struct profile_builder *b, struct code *code, struct cgroups *cgroups, const char *host, struct profile **ret)
+int profile_builder_finish(struct profile_builder *b, struct code *code, struct cgroups *cgroups,
+        struct environment *environment, const char *host, struct profile **ret)
 {
 	_cleanup_free_ uint32_t *stacks = NULL, *labels = NULL;
 	uint32_t n_stacks = window_n_stacks(b->window), n_labels = window_n_label_sets(b->window);
@@ -409,7 +428,7 @@ int profile_builder_finish(
 	for (uint32_t i = 0; i < n_stacks && r == 0; i++)
 		r = add_stack(b, i, &stacks[i]);
 	for (uint32_t i = 0; i < n_labels && r == 0; i++)
-		r = add_labels(b, window_labels(b->window, i), code, cgroups, host, &labels[i]);
+		r = add_labels(b, window_labels(b->window, i), code, cgroups, environment, host, &labels[i]);
 	if (r == 0)
 		r = add_samples(b, stacks, labels);
 	if (r == 0)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include "base/cleanup.h"
 #include "daemon/cgroups.h"
+#include "daemon/environment.h"
 #include "daemon/code.h"
 #include "daemon/source.h"
 #include "daemon/symbol_table.h"
@@ -22,11 +23,11 @@ struct profile_builder;
 struct window_facts {
 	const struct source *source;
 	int64_t period;
-	uint64_t rate;            /* in force; 0: none */
-	uint64_t start_ns;        /* wall */
-	uint64_t duration_ns;     /* monotonic */
-	uint64_t lost, throttled; /* samples */
-	uint64_t cost_cpu_ns;     /* of emberd, its children and its programs meanwhile */
+	uint64_t rate;                              /* in force; 0: none */
+	uint64_t start_ns;                          /* wall */
+	uint64_t duration_ns;                       /* monotonic */
+	uint64_t lost, throttled;                   /* samples */
+	uint64_t cost_cpu_ns;                       /* of emberd, its children and its programs meanwhile */
 	struct source_note notes[SOURCE_NOTES_MAX]; /* more lines of the ledger */
 	unsigned n_notes;
 };
@@ -44,6 +45,6 @@ int profile_builder_file(struct profile_builder *b, const uint32_t *frames, size
 int profile_builder_anonymous(
         struct profile_builder *b, const uint32_t *frames, size_t n, const struct symbol_table *table);
 
-/* Puts the samples in. code and cgroups may be NULL. *ret belongs to the caller. */
-int profile_builder_finish(
-        struct profile_builder *b, struct code *code, struct cgroups *cgroups, const char *host, struct profile **ret);
+/* Puts the samples in. code, cgroups and environment may be NULL. *ret belongs to the caller. */
+int profile_builder_finish(struct profile_builder *b, struct code *code, struct cgroups *cgroups,
+        struct environment *environment, const char *host, struct profile **ret);

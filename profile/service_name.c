@@ -16,6 +16,8 @@ struct rule {
 	tidy_t tidy;
 };
 
+#define VARIABLE_PREFIX "env:" /* of labels that emberd takes from the environment */
+
 struct service_rules {
 	size_t n;
 	struct rule rules[SERVICE_RULES_MAX];
@@ -23,7 +25,9 @@ struct service_rules {
 
 static void copy_name(const char *from, size_t n, char name[SERVICE_NAME_MAX])
 {
-	n = MIN(n, (size_t)SERVICE_NAME_MAX - 1);
+	if (n > SERVICE_NAME_MAX - 1)
+		for (n = SERVICE_NAME_MAX - 1; n && ((unsigned char)from[n] & 0xc0) == 0x80; n--)
+			; /* no half of a character */
 	memcpy(name, from, n);
 	name[n] = 0;
 }
@@ -110,7 +114,7 @@ static int parse_source(const char *word, size_t n, struct rule *rule)
 	rule->tidy = tidy_plain;
 	if (n > 6 && strncmp(word, "label:", 6) == 0)
 		rule->label = strndup(word + 6, n - 6);
-	else if (n > 4 && strncmp(word, "env:", 4) == 0)
+	else if (n > 4 && strncmp(word, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) == 0)
 		rule->label = strndup(word, n);
 	else
 		return -EINVAL;
@@ -176,6 +180,27 @@ struct service_rules *service_rules_free(struct service_rules *r)
 		rule_done(&r->rules[i]);
 	free(r);
 	return NULL;
+}
+
+static size_t add_variables(const struct rule *rules, size_t n_rules, const char **names, size_t n, size_t max)
+{
+	for (size_t i = 0; i < n_rules && n < max; i++) {
+		const char *label = rules[i].label;
+		bool is_new = strncmp(label, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) == 0;
+
+		for (size_t k = 0; k < n && is_new; k++)
+			is_new = strcmp(names[k], label + strlen(VARIABLE_PREFIX)) != 0;
+		if (is_new)
+			names[n++] = label + strlen(VARIABLE_PREFIX);
+	}
+	return n;
+}
+
+size_t service_rules_variables(const struct service_rules *rules, const char **names, size_t max)
+{
+	size_t n = rules ? add_variables(rules->rules, rules->n, names, 0, max) : 0;
+
+	return add_variables(default_rules, ARRAY_SIZE(default_rules), names, n, max);
 }
 
 static const char *find_label(const struct profile *p, const struct profile_label *labels, size_t n, const char *key)

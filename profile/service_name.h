@@ -24,6 +24,10 @@ int service_rules_new(const char *const *texts, size_t n, struct service_rules *
 struct service_rules *service_rules_free(struct service_rules *r);
 DEFINE_CLEANUP(struct service_rules *, service_rules_free)
 
+/* The environment variables that rules (may be NULL) and, behind them, the default ones look at, each once, at most
+ * max; names stay the rules'. Returns how many. */
+size_t service_rules_variables(const struct service_rules *rules, const char **names, size_t max);
+
 /* Fills name, never empty. rules may be NULL: the default ones. */
 void service_name(const struct service_rules *rules, const struct profile *p, const struct profile_label *labels,
         size_t n, char name[SERVICE_NAME_MAX]);

@@ -137,7 +137,7 @@ static const uint32_t kernel_frames[] = { 0, 1 }, file_frames[] = { 2, 3 };
 
 static void finish(struct fixture *f)
 {
-	assert_int_equal(profile_builder_finish(f->builder, (struct code *)&file, NULL, "host1", &f->profile), 0);
+	assert_int_equal(profile_builder_finish(f->builder, (struct code *)&file, NULL, NULL, "host1", &f->profile), 0);
 }
 
 static void head_and_ledger(void **state)

@@ -46,6 +46,23 @@ static void rules(void **state)
 	assert_name(own, 3, "container_id", "0123456789abcdef0123", "0123456789ab");
 }
 
+static void variables_that_rules_look_at(void **state)
+{
+	static const char *const texts[] = { "unit", "env:SERVICE", "label:env", "env:SERVICE web* x", "env:TEAM" };
+	_cleanup_(service_rules_freep) struct service_rules *r = NULL;
+	const char *names[4];
+
+	(void)state;
+	assert_int_equal(service_rules_variables(NULL, names, 4), 1);
+	assert_string_equal(names[0], "OTEL_SERVICE_NAME");
+	assert_int_equal(service_rules_new(texts, 5, &r, NULL), 0);
+	assert_int_equal(service_rules_variables(r, names, 4), 3);
+	assert_string_equal(names[0], "SERVICE");
+	assert_string_equal(names[1], "TEAM");
+	assert_string_equal(names[2], "OTEL_SERVICE_NAME");
+	assert_int_equal(service_rules_variables(r, names, 1), 1);
+}
+
 static void bad_rules(void **state)
 {
 	static const char *const bad[] = { "", "nothing", "label:", "pid", "label:pid", "label:tid x y", "env:" };
@@ -64,6 +81,7 @@ static void bad_rules(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(defaults),
 	cmocka_unit_test(rules),
+	cmocka_unit_test(variables_that_rules_look_at),
 	cmocka_unit_test(bad_rules),
 };
 
