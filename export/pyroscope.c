@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "export/delivery.h"
 #include "export/packer.h"
 #include "export/retry.h"
@@ -20,6 +21,8 @@
 #define INGEST_PATH "/ingest"
 #define SERIES_LABELS_MAX 64
 #define LABEL_NAME_MAX 64
+#define GZIP_LEVEL 4 /* as packer.c: more costs far more CPU than it saves in bytes */
+#define LABEL_VALUE_BYTES_MAX 8192u
 
 enum {
 	PUSH_REQUEST_SERIES = 1,
@@ -34,12 +37,19 @@ enum {
 /* One request: a series with one profile. */
 struct series {
 	char names[SERIES_LABELS_MAX][LABEL_NAME_MAX];
-	const char *values[SERIES_LABELS_MAX];
+	char *values[SERIES_LABELS_MAX]; /* valid UTF-8 */
 	size_t n;
 	struct buffer pprof; /* gzip */
 	char id[2 * OTLP_ID_BYTES + 1];
 	const struct profile *profile; /* of this series */
 };
+
+static void series_done(struct series *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free(s->values[i]);
+	buffer_done(&s->pprof);
+}
 
 typedef enum export_outcome (*series_post)(struct delivery *d, const char *url, const struct series *s);
 
@@ -48,6 +58,7 @@ typedef enum export_outcome (*series_post)(struct delivery *d, const char *url, 
 /* A label's name is [a-zA-Z_][a-zA-Z0-9_]*; the first of a name stands. */
 static void add_label(struct series *s, const char *name, const char *value)
 {
+	_cleanup_buffer_ struct buffer clean = BUFFER(LABEL_VALUE_BYTES_MAX);
 	char *to;
 	size_t n = 0;
 
@@ -62,7 +73,10 @@ static void add_label(struct series *s, const char *name, const char *value)
 	for (size_t i = 0; i < s->n; i++)
 		if (strcmp(s->names[i], to) == 0)
 			return;
-	s->values[s->n++] = value;
+	(void)utf8_append_clean(&clean, value, strlen(value));
+	s->values[s->n] = buffer_take_string(&clean);
+	if (s->values[s->n])
+		s->n++;
 }
 
 /* What Pyroscope calls a kind of profile: by the sample types, the same for every profiler. */
@@ -311,7 +325,7 @@ static int write_pprof(const struct profile *p, uint64_t bytes_max, struct buffe
 	_cleanup_buffer_ struct buffer plain = BUFFER(bytes_max);
 	int r = pprof_write(p, &plain);
 
-	return r < 0 ? r : compress_bytes(COMPRESSION_GZIP, COMPRESSION_LEVEL_DEFAULT, plain.data, plain.size, to);
+	return r < 0 ? r : compress_bytes(COMPRESSION_GZIP, GZIP_LEVEL, plain.data, plain.size, to);
 }
 
 struct cutting {
@@ -346,8 +360,12 @@ static int send_samples(struct cutting *k, uint32_t group, uint32_t from, uint32
 		make_labels(d->c, k->w->profile, &k->groups->groups[group], &s);
 		make_id(&s, k->w, group, from);
 		delivery_note(d, k->post(d, k->url, &s), to - from, 1);
+	} else if (r == -E2BIG && delivery_wants(d)) { /* one sample: it holds nobody back */
+		reply_set_failure(d->reply, d->http, r);
+		delivery_note(d, d->reply->outcome, 0, 1);
 	}
-	buffer_done(&s.pprof);
+	series_done(&s);
+	r = r == -E2BIG ? 0 : r;
 	return r;
 }
 
