@@ -35,7 +35,7 @@ struct upload {
 	struct export_child child;
 	sd_event_source *reply_source, *exit_source, *timer, *save_timer;
 	uint64_t child_stamp; /* of token and certificates, when the child was started */
-	bool is_busy, is_waiting;
+	bool is_busy, is_waiting, is_behind;
 	uint64_t job, job_sequence, job_parts; /* what is under way, and what was done of it before */
 	uint64_t crash_sequence;
 	unsigned crashes, failures, until_trim;
@@ -557,12 +557,23 @@ void upload_put(struct upload *u, int dirfd, const char *path, uint64_t time_ns)
 	if (r < 0) {
 		u->state.c.failed_puts++;
 		note_error(u, "cannot queue a window", strerror(-r));
+		u->is_behind = u->is_behind || (r != -E2BIG && r != -EINVAL);
 	} else {
 		upload_state_remember(&u->state, name);
 	}
-	u->state.c.put_until_ns = MAX(u->state.c.put_until_ns, time_ns);
+	/* What failed stays in the time to come: see upload_catch_up(). */
+	if (!u->is_behind || !u->state.c.put_until_ns)
+		u->state.c.put_until_ns = MAX(u->state.c.put_until_ns, time_ns);
 	save(u);
 	pump(u);
+}
+
+bool upload_catch_up(struct upload *u)
+{
+	bool is_behind = u->is_behind;
+
+	u->is_behind = false;
+	return is_behind;
 }
 
 uint64_t upload_put_until_ns(const struct upload *u)

@@ -4,6 +4,7 @@
  * or somebody says so. Order is kept. Blocks for nothing but the disk. */
 #pragma once
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
 #include "base/cleanup.h"
@@ -27,6 +28,9 @@ DEFINE_CLEANUP(struct upload *, upload_free)
  * time. A window that was put before, also by an emberd before this one, is left out. Failures are counted and logged.
  */
 void upload_put(struct upload *u, int dirfd, const char *path, uint64_t time_ns);
+/* True where a window could not be put (a full disk): the caller puts all again that the store has from
+ * upload_put_until_ns() on, oldest first. */
+bool upload_catch_up(struct upload *u);
 /* Windows up to this time were put: what is younger was not, if it is not known by name. 0: the destination is new. */
 uint64_t upload_put_until_ns(const struct upload *u);
 

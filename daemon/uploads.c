@@ -17,6 +17,7 @@
 #define MISSED_MAX 4096u /* windows taken up at a start */
 
 struct uploads {
+	struct store *store;
 	int store_dirfd;
 	json_t *common;
 	struct upload *items[CONFIG_UPLOADS_MAX];
@@ -65,7 +66,8 @@ static json_t *common_json(const struct config *config, const char *host)
 	return json_pack("{soso}", "resource", resource, "services", services);
 }
 
-/* ---- windows that a killed emberd had stored but not queued -------------------------------------------------------
+/* ---- windows that were stored but not queued, by a killed emberd or for want of room
+ * -------------------------------------------------------
  */
 
 struct missed {
@@ -110,7 +112,7 @@ static int by_time(const void *a, const void *b)
 	return x->time_ns < y->time_ns ? -1 : x->time_ns > y->time_ns;
 }
 
-static void recover(struct uploads *u, struct store *store)
+static void recover(struct uploads *u)
 {
 	uint64_t now = clock_now_ns(CLOCK_REALTIME);
 	struct search s = { .since_ns = now };
@@ -123,7 +125,7 @@ static void recover(struct uploads *u, struct store *store)
 		return;
 	where.from_s = (int64_t)(s.since_ns / NS_PER_SEC) - 86400;
 	where.to_s = (int64_t)(now / NS_PER_SEC) + 86400;
-	if (walk(store, &where, take_missed, &s) < 0)
+	if (walk(u->store, &where, take_missed, &s) < 0)
 		(void)log_warning(0, "uploads: cannot look for windows that were not queued yet");
 	if (s.n)
 		qsort(s.items, s.n, sizeof(*s.items), by_time);
@@ -172,6 +174,7 @@ int uploads_new(sd_event *event, const char *executable, const char *store_path,
 
 	if (!u)
 		return -ENOMEM;
+	u->store = store;
 	u->store_dirfd = open(store_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (u->store_dirfd < 0)
 		return -errno;
@@ -185,7 +188,7 @@ int uploads_new(sd_event *event, const char *executable, const char *store_path,
 	if (!u->common)
 		return -ENOMEM;
 	open_uploads(u, event, executable, spool_dirfd, config);
-	recover(u, store);
+	recover(u);
 	*ret = TAKE_PTR(u);
 	return 0;
 }
@@ -207,8 +210,14 @@ void uploads_put(struct uploads *u, const char *path)
 	struct stat st;
 	uint64_t time_ns;
 
+	bool is_behind = false;
+
 	if (!u || u->n == 0)
 		return;
+	for (size_t i = 0; i < u->n; i++)
+		is_behind = upload_catch_up(u->items[i]) || is_behind;
+	if (is_behind)
+		recover(u);
 	time_ns = fstatat(u->store_dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0
 	                  ? (uint64_t)st.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st.st_mtim.tv_nsec
 	                  : clock_now_ns(CLOCK_REALTIME);

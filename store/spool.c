@@ -249,20 +249,6 @@ static int make_room(struct spool *s, uint64_t size, unsigned *dropped)
 	return 0;
 }
 
-static int link_entry(struct spool *s, int dirfd, const char *path, const char *file, unsigned *dropped)
-{
-	if (linkat(dirfd, path, s->fd, file, 0) == 0)
-		return 0;
-	if (errno != ENOSPC && errno != EDQUOT)
-		return -errno;
-	if (s->totals.n == 0)
-		return -ENOSPC;
-	if (remove_at(s, 0) < 0)
-		return -ENOSPC;
-	(*dropped)++;
-	return linkat(dirfd, path, s->fd, file, 0) < 0 ? -errno : 0;
-}
-
 static int put(struct spool *s, int dirfd, const char *path, const char *name, unsigned *dropped)
 {
 	struct item item = { .sequence = s->next };
@@ -281,9 +267,8 @@ static int put(struct spool *s, int dirfd, const char *path, const char *name, u
 	r = make_room(s, item.size_bytes, dropped);
 	if (r < 0)
 		return r;
-	r = link_entry(s, dirfd, path, file, dropped);
-	if (r < 0)
-		return r;
+	if (linkat(dirfd, path, s->fd, file, 0) < 0)
+		return -errno;
 	s->next++;
 	r = append_item(s, &item);
 	if (r < 0) {

@@ -36,8 +36,9 @@ struct spool *spool_free(struct spool *s);
 DEFINE_CLEANUP(struct spool *, spool_free)
 
 /* Links dirfd/path into the queue under name (no slash, at most SPOOL_NAME_MAX bytes), on disk when it returns. Drops
- * the oldest entries to make room, and on a full disk one more before it gives up; *ret_dropped (may be NULL) is how
- * many, also on failure. -E2BIG: larger than the whole spool; -EINVAL: a bad name; -EEXIST never. */
+ * the oldest entries to make room below the limit; *ret_dropped (may be NULL) is how many, also on failure. -ENOSPC:
+ * the disk is full, and dropping links would free nothing of it: to be tried again. -E2BIG: larger than the whole
+ * spool; -EINVAL: a bad name; -EEXIST never. */
 int spool_put(struct spool *s, int dirfd, const char *path, const char *name, unsigned *ret_dropped);
 
 /* The entry at position i from the oldest, set aside or not; -ENOENT beyond the last. */

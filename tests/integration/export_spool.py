@@ -4,6 +4,7 @@ in the way of another, over kill -9, a day of windows and a destination in every
 import test_venv  # noqa: F401  (enters BUILD/venv)
 
 import datetime
+import errno
 import json
 import os
 import random
@@ -211,6 +212,15 @@ def refused(directory):
     d.start()
     d.wait(lambda s: s["a"]["aside"] == 0 and s["a"]["waiting"] == 0, "sent with the new configuration")
     expect(server.requests[-1][0] == "/prefix/v1" and numbers(server)[-1] == 14, "the new address")
+    d.set({"a": {**keys, "Url": server.url, "Header": "X-Key: header-secret"}})
+    d.say("reload")
+    status = json.dumps(d.status())
+    d.log.seek(0)
+    told = status + d.log.read().decode() + " ".join(
+        open(f"/proc/{p}/cmdline").read() for p in [d.process.pid, d.status()["a"]["pid"]] if p)
+    for secret in ("first", "the right one", "header-secret"):
+        expect(secret not in told, f"the secret '{secret}' is told")
+    expect("127.0.0.1" in status, "the address is not shown")
     d.close()
     server.close()
     print("refused windows: set aside over kill -9, sent in order when said, with a new token, a new configuration; once each")
@@ -252,6 +262,49 @@ def parts(directory):
     d.close()
     server.close()
     print(f"a window of {len(taken)} requests, refused in the middle and emberd killed twice: each part taken once")
+
+
+def full_disk(directory):
+    """No room for a link: windows that the store holds are queued when there is room again, in order; none that waits goes."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,nr_inodes=60", "tmpfs", directory], check=True)
+    try:
+        server = Http([(503, {}, b"")])
+        d = Daemon(directory, {"a": {"Url": server.url, **FAST}})
+        for i in range(4):
+            d.put(small(i))
+        d.wait(lambda s: s["a"]["waiting"] == 4, "before")
+        later = [d.stored(small(i)) for i in range(4, 10)]
+        junk = 0
+        try:
+            while True:
+                open(os.path.join(directory, f"junk{junk}"), "wb").close()
+                junk += 1
+        except OSError as e:
+            expect(e.errno == errno.ENOSPC and junk > 5, f"{e}")
+        for path in later[:5]:
+            d.say("put " + path)
+        s = d.wait(lambda s: s["a"]["failed_puts"] > 0, "a full disk")["a"]
+        expect(s["waiting"] == 4 and s["dropped"] == 0 and "No space" in s["last_error"] + d_log(d), str(s))
+        server.answers = [(200, {}, b"")]
+        d.wait(lambda s: s["a"]["sent"] == 4, "what waited goes out with a full disk")
+        for i in range(junk):
+            os.unlink(os.path.join(directory, f"junk{i}"))
+        d.say("put " + later[5])
+        d.wait(lambda s: s["a"]["sent"] == 10 and s["a"]["waiting"] == 0, "room again")
+        first = list(dict.fromkeys(numbers(server)))
+        expect(first == list(range(10)), f"{first}")
+        expect(len(numbers(server)) - d.status()["a"]["retried"] == 10, "a window went out twice")
+        d.close()
+        server.close()
+        d.log.close()
+    finally:
+        subprocess.run(["umount", directory], check=True)
+    print("a full disk: nothing that waits is dropped, what could not be queued is queued when there is room, in order")
+
+
+def d_log(d):
+    d.log.seek(0)
+    return d.log.read().decode()
 
 
 def stored_but_not_queued(directory):
@@ -329,6 +382,8 @@ def day(directory):
     template = [small(i) for i in range(count)]
     for i, data in enumerate(template):
         d.put(data)
+        if i == 0:
+            d.status()  # heard: from here on the destination is not a new one, which gets nothing of the past
         if i % 97 == 96:
             if rng.random() < 0.5:
                 pid = d.status()["day"]["pid"]
@@ -400,7 +455,7 @@ def directory_protocol(directory):
 
 def main():
     start = time.time()
-    for check in (order_and_restart, limits, refused, parts, stored_but_not_queued, directory_protocol, day_of_outage, day):
+    for check in (order_and_restart, limits, refused, parts, full_disk, stored_but_not_queued, directory_protocol, day_of_outage, day):
         with tempfile.TemporaryDirectory() as directory:
             check(directory)
     print(f"export spool: all held, {time.time() - start:.1f} s")
