@@ -52,26 +52,25 @@ static int table_fd(const struct code *c)
 	return bpf_map__fd(c->maps->maps.file_table);
 }
 
-/* Keeps what the programs write. */
-void code_entry_publish(struct code *c, uint32_t index, uint32_t flags, const struct rows_file *rows, uint32_t asked)
+struct file_entry code_entry_told(struct code *c, uint32_t index)
 {
 	struct file_entry e = { 0 };
 
 	(void)bpf_map_lookup_elem(table_fd(c), &index, &e);
+	return e;
+}
+
+/* Keeps what the programs write. */
+void code_entry_publish(struct code *c, uint32_t index, uint32_t flags, const struct rows_file *rows, uint32_t asked)
+{
+	struct file_entry e = code_entry_told(c, index);
+
 	e.flags = flags;
 	e.asked = asked;
 	e.first_slot = e.first_page = e.n_pages = 0;
 	if (rows)
 		rows_file_entry(rows, &e);
 	(void)bpf_map_update_elem(table_fd(c), &index, &e, BPF_ANY);
-}
-
-uint32_t code_entry_used(struct code *c, uint32_t index)
-{
-	struct file_entry e = { 0 };
-
-	(void)bpf_map_lookup_elem(table_fd(c), &index, &e);
-	return e.used;
 }
 
 static uint32_t index_of(const struct code_entry *e)
@@ -123,7 +122,7 @@ static void drop_oldest_kept(struct code *c)
 
 		if (!e || e->fd < 0 || e->state != CODE_STATE_DONE)
 			continue;
-		used = code_entry_used(c, i);
+		used = code_entry_told(c, i).used;
 		if (!oldest || used < oldest_used) {
 			oldest = e;
 			oldest_used = used;
@@ -525,24 +524,6 @@ int code_allot(struct code *c, const struct file_key *key, uint32_t *ret_index)
 	}
 	*ret_index = index;
 	return 1;
-}
-
-int code_rule(struct code *c, uint32_t index, uint64_t offset, struct unwind_rule *ret)
-{
-	const struct code_entry *e = index < FILES_MAX ? c->entries[index] : NULL;
-	struct file_entry told = { 0 };
-	int r;
-
-	if (!e || e->leaving_ns)
-		return -EAGAIN;
-	if (e->rows) {
-		r = rows_rule(c->rows, e->rows, offset, ret);
-		return r < 0 ? CODE_RULE_NONE : CODE_RULE;
-	}
-	(void)bpf_map_lookup_elem(table_fd(c), &index, &told);
-	if (told.flags & (FILE_ENTRY_FRAME_POINTERS | FILE_ENTRY_ANONYMOUS))
-		return CODE_RULE_FRAME_POINTERS;
-	return told.flags & FILE_ENTRY_NO_ROWS ? CODE_RULE_NONE : -EAGAIN;
 }
 
 /* ---- events ----------------------------------------------------------------------------------------------------- */

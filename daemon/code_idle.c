@@ -64,7 +64,7 @@ static void recycle(struct code *c)
 
 		if (!e || e->leaving_ns || e->state == CODE_STATE_ASKED)
 			continue;
-		used = code_entry_used(c, i);
+		used = code_entry_told(c, i).used;
 		if (used < before)
 			list[n++] = (struct idle){ .used = used, .index = i };
 	}

@@ -1,14 +1,8 @@
 /* Learning ahead: the executables and libraries that running processes have mapped, so that a sample finds their rows
  * ready. A few processes each turn of the event loop. */
 #include <ctype.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include "base/clock.h"
 #include "base/intern.h"
 #include "daemon/code_table.h"
@@ -41,74 +35,6 @@ static struct preload *preload_free(struct preload *p)
 	return NULL;
 }
 DEFINE_CLEANUP(struct preload *, preload_free)
-
-/* The key as the kernel will see it; where it does not come out the same (btrfs, overlay) nothing is gained or lost. */
-static int key_of(int fd, const struct stat *st, struct file_key *ret)
-{
-	int generation = 0;
-
-	if (ioctl(fd, FS_IOC_GETVERSION, &generation) < 0)
-		return -ENOTTY;
-	*ret = (struct file_key){
-		.inode = st->st_ino,
-		.size_bytes = (uint64_t)st->st_size,
-		.mtime_ns = (uint64_t)st->st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st->st_mtim.tv_nsec,
-		.device = (uint32_t)(major(st->st_dev) << 20 | minor(st->st_dev)),
-		.generation = (uint32_t)generation,
-	};
-	return 0;
-}
-
-/* What is mapped there, opened, looked at first. */
-static int mapping_open(pid_t pid, const struct proc_mapping *m, struct stat *ret_st)
-{
-	_cleanup_close_ int looking = -1;
-	char name[128], link[64];
-	int fd;
-
-	(void)snprintf(name, sizeof(name), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, m->start, m->end);
-	looking = open(name, O_PATH | O_CLOEXEC);
-	if (looking < 0 || fstat(looking, ret_st) < 0)
-		return -errno;
-	if (!S_ISREG(ret_st->st_mode))
-		return -ENOENT;
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", looking);
-	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	return fd < 0 ? -errno : fd;
-}
-
-/* Where the file system does not tell the generation: a file that samples have met already. */
-static int find_met(const struct code *c, const struct stat *st, uint32_t *ret_index)
-{
-	for (uint32_t index = FILE_FIRST; index < FILES_MAX; index++) {
-		if (c->entries[index] && reach_is_same(&c->entries[index]->key, st)) {
-			*ret_index = index;
-			return 0;
-		}
-	}
-	return -ENOENT;
-}
-
-int code_expect(struct code *c, pid_t pid, const struct proc_mapping *mapping, bool is_sampled, uint32_t *ret_index)
-{
-	struct code_meeting m = {
-		.reach = { .pid = pid, .path = mapping->path, .start = mapping->start, .end = mapping->end },
-		.is_sampled = is_sampled,
-	};
-	_cleanup_close_ int fd = -1;
-	struct stat st;
-	int r;
-
-	fd = mapping_open(pid, mapping, &st);
-	if (fd < 0)
-		return fd;
-	if (key_of(fd, &st, &m.reach.key) < 0)
-		return find_met(c, &st, ret_index);
-	r = code_allot(c, &m.reach.key, ret_index);
-	if (r == 1)
-		code_meet(c, *ret_index, &m);
-	return r;
-}
 
 static int mapping_expect(void *userdata, const struct proc_mapping *m)
 {

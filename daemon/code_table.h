@@ -1,5 +1,5 @@
 /* The inside of struct code, shared by code.c (table and flow), code_idle.c (forgetting) and
- * code_preload.c (learning ahead). */
+ * code_preload.c (learning ahead) and code_mapping.c (by what a process has mapped). */
 #pragma once
 #include <stdbool.h>
 #include <sys/queue.h>
@@ -95,7 +95,7 @@ int code_rule(struct code *c, uint32_t index, uint64_t offset, struct unwind_rul
 uint32_t code_now(void);
 /* Tells the programs about a file; keeps what they write themselves. */
 void code_entry_publish(struct code *c, uint32_t index, uint32_t flags, const struct rows_file *rows, uint32_t asked);
-uint32_t code_entry_used(struct code *c, uint32_t index); /* COARSE_SECONDS of its last sample */
+struct file_entry code_entry_told(struct code *c, uint32_t index); /* as the programs have it */
 void code_entry_free(struct code *c, struct code_entry *e);
 
 /* Begins learning ahead. The source belongs to the caller; preload_done is called at the end, from inside it. */

@@ -64,7 +64,8 @@ struct rows {
 	uint32_t n_resident, settling_blocks;
 	STAILQ_HEAD(, settling) settling;
 	LIST_HEAD(, rows_file) files;
-	struct unwind_row *buffer; /* rows of one page */
+	struct unwind_row *buffer;        /* rows of one page */
+	const struct rows_page *buffered; /* whose; NULL: nobody's */
 	uint64_t evicted, loaded, failed;
 };
 
@@ -492,6 +493,7 @@ struct rows_file *rows_file_free(struct rows *r, struct rows_file *f)
 	if (f->n_slots > 0)
 		extents_give(r->slots, f->first_slot, f->n_slots);
 	close_fd(f->fd);
+	r->buffered = NULL; /* it may be one of these */
 	free(f->pages);
 	free(f->checks);
 	free(f->rules);
@@ -534,6 +536,9 @@ static int page_read(struct rows *r, struct rows_file *f, const struct rows_page
 	_cleanup_close_ int opened = -1;
 	int fd = f->fd, error;
 
+	if (r->buffered == p)
+		return 0;
+	r->buffered = NULL;
 	if (fd < 0) {
 		fd = opened = cache_open(r, f->file_id);
 		if (fd < 0)
@@ -551,6 +556,7 @@ static int page_read(struct rows *r, struct rows_file *f, const struct rows_page
 			return -EBADMSG;
 		row->rule = f->rules[row->rule];
 	}
+	r->buffered = p;
 	return 0;
 }
 

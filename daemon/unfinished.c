@@ -27,6 +27,7 @@ static int read_copy(void *to, size_t bytes, uint64_t address)
 #include "bpf/unwind_step.h"
 
 #define WAIT_NS (3 * NS_PER_SEC) /* for rows of a large file to be made */
+#define TURN_NS (10 * NS_PER_MS) /* the event loop has other work, too */
 #define PROCESSES_KEPT 8
 #define COPIES_KEPT 32
 #define MAPPINGS_MAX 1024
@@ -392,7 +393,7 @@ void unfinished_run(struct unfinished *u, bool at_once, unfinished_ready_t ready
 	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
 	struct item *i, *next;
 
-	for (i = TAILQ_FIRST(&u->items); i; i = next) {
+	for (i = TAILQ_FIRST(&u->items); i && (at_once || clock_now_ns(CLOCK_MONOTONIC) - now < TURN_NS); i = next) {
 		int end = unwind(u, i);
 
 		next = TAILQ_NEXT(i, next);
