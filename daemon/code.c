@@ -3,14 +3,11 @@
 #include <assert.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <elf.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/auxv.h>
-#include <sys/mman.h>
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -577,30 +574,11 @@ int code_event(struct code *c, const void *record, size_t size)
 
 /* ---- the vDSO --------------------------------------------------------------------------------------------------- */
 
-/* The kernel's own image as it is mapped into us: a memory file that the symbolizer reads like any other. */
-static int vdso_copy(void)
-{
-	const Elf64_Ehdr *h = (const void *)getauxval(AT_SYSINFO_EHDR); /* NOLINT: an address is what it returns */
-	_cleanup_close_ int fd = -1;
-	size_t size;
-	int r;
-
-	if (!h || memcmp(h->e_ident, ELFMAG, SELFMAG) != 0 || h->e_ident[EI_CLASS] != ELFCLASS64)
-		return -ENOENT;
-	/* section headers stand last in the image, so they tell its size */
-	size = h->e_shoff + (size_t)h->e_shnum * h->e_shentsize;
-	fd = memfd_create("vdso", MFD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	r = fd_write_full(fd, h, size);
-	return r < 0 ? r : TAKE_FD(fd);
-}
-
 static int vdso_meet(struct code *c)
 {
 	struct file_key none = { 0 };
 	struct code_entry *e;
-	int fd = vdso_copy();
+	int fd = code_vdso_copy();
 
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;

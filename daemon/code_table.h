@@ -91,6 +91,9 @@ enum code_rule {
 	CODE_RULE_FRAME_POINTERS, /* code that keeps frame pointers */
 };
 int code_rule(struct code *c, uint32_t index, uint64_t offset, struct unwind_rule *ret);
+/* A memory file of the kernel's own image as it is mapped into us, which the symbolizer reads like any other; belongs
+ * to the caller. -ENOENT: there is none. */
+int code_vdso_copy(void);
 /* COARSE_SECONDS of now. */
 uint32_t code_now(void);
 /* Tells the programs about a file; keeps what they write themselves. */
