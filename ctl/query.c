@@ -106,7 +106,7 @@ const struct command query_command = {
 	        "same selection.\n\n"
 	        "Examples:\n"
 	        "  emberctl query --type cpu --from -1h -o hour.pb.gz\n"
-	        "  emberctl query --type cpu --from yesterday --to today --match 'comm=\"redis-server\"' -o redis.svg\n"
+	        "  emberctl query --type cpu --from -2h --match 'comm=\"nginx\"' -o nginx.svg\n"
 	        "  emberctl query --type offcpu --from 10:00 --to 10:15 --json",
 	.flags = COMMAND_SOURCE | COMMAND_JSON,
 	.options = options,

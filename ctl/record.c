@@ -539,9 +539,9 @@ const struct command record_command = {
 	           "that and its children from the first instruction to the last. Ctrl-C ends a recording early and "
 	           "keeps it.\n\n"
 	           "Examples:\n"
-	           "  emberctl record -d 5                          # the host for 5 s, into cpu.pb.gz\n"
-	           "  emberctl record -d 30 -p 1234 -o flame.svg    # one process, as a flame graph\n"
-	           "  emberctl record -F 999 -o make.html -- make   # a command and all it starts\n"
+	           "  emberctl record -d 5                        # the host, into cpu.pb.gz\n"
+	           "  emberctl record -d 30 -p 1234 -o flame.svg  # one process, as a picture\n"
+	           "  emberctl record -F 999 -o make.html -- make # a command and all it starts\n"
 	           "  emberctl record --unit nginx.service -o nginx.folded",
 	.flags = COMMAND_IN_ORDER,
 	.arguments_max = COMMAND_ARGUMENTS_ANY,

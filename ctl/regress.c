@@ -54,7 +54,7 @@ const struct command regress_command = {
 	        "'emberctl diff --help'.\n\n"
 	        "Examples:\n"
 	        "  emberctl regress --type cpu\n"
-	        "  emberctl regress --type cpu --before -3h..-2h --after -1h..now --match 'comm=\"redis-server\"'",
+	        "  emberctl regress --type cpu --before -3h..-2h --after -1h..now",
 	.flags = COMMAND_INPUT | COMMAND_JSON,
 	.run = regress_run,
 };

@@ -392,8 +392,7 @@ const struct command upload_command = {
 	           "('emberctl status').\n\n"
 	           "Examples:\n"
 	           "  emberctl upload cpu.pb.gz --to http://localhost:4318\n"
-	           "  emberctl upload *.pb.gz --to https://pyroscope:4040 --protocol pyroscope --tenant-id team "
-	           "--label env=test\n"
+	           "  emberctl upload *.pb.gz --to http://pyroscope:4040 --protocol pyroscope\n"
 	           "  emberctl upload cpu.folded --to NAME\n"
 	           "  emberctl upload --refused NAME",
 	.arguments_max = COMMAND_ARGUMENTS_ANY,

@@ -46,6 +46,8 @@ def help_and_version():
         text = run(name, "--help").stdout
         assert "Usage: emberctl " + name in text, f"{name} --help: {text[:80]!r}"
         assert "Examples:" in text, f"{name} --help has no examples"
+        lines = [line for line in text.split("Examples:")[1].splitlines() if line.strip()]
+        assert all(line.startswith("  ") for line in lines), f"{name} --help: an example is too long for a line"
         assert run(name, "--version").stdout.startswith("emberctl ")
 
 
