@@ -303,6 +303,9 @@ static int compare_rows(const void *a, const void *b, void *userdata)
 	}
 	if (fabs(i->change) != fabs(j->change))
 		return fabs(i->change) > fabs(j->change) ? -1 : 1;
+	/* what is large comes before what is small and before what has nothing on either side */
+	if (i->share[0] + i->share[1] != j->share[0] + j->share[1])
+		return i->share[0] + i->share[1] > j->share[0] + j->share[1] ? -1 : 1;
 	order = memcmp(row_x->key, row_y->key, MIN(row_x->key_size, row_y->key_size));
 	return order ? order : row_x->key_size < row_y->key_size ? -1 : row_x->key_size > row_y->key_size;
 }
