@@ -425,13 +425,13 @@ _Static_assert(sizeof(struct fork_record) == 24, "fork_record");
 
 /* ---- heap ------------------------------------------------------------------------------------------------------- */
 
-/* What a probe's attach cookie says: enum site_function of symbolizer/protocol.h, its flags, and where the probe is. */
+/* What a probe's attach cookie says: enum site_function of symbolizer/protocol.h, its flags, where the probe is, and
+ * which registers (by DWARF numbers) hold the arguments, where those are not in their usual ones. */
 #define HEAP_COOKIE(function, flags, probe) ((__u64)(function) | (__u64)(flags) << 8 | ((__u64)(probe)&0xfff) << 16)
 #define HEAP_COOKIE_FUNCTION(cookie) ((__u32)(cookie)&0xff)
 #define HEAP_COOKIE_FLAGS(cookie) ((__u32)((cookie) >> 8) & 0xff)
 #define HEAP_COOKIE_PROBE(cookie) ((__u32)((cookie) >> 16) & 0xfff)
-/* USDT: DWARF numbers of the registers of user, size and weighted bytes */
-#define HEAP_COOKIE_USDT(function, a, b, c) ((__u64)(function) | (__u64)(a) << 32 | (__u64)(b) << 40 | (__u64)(c) << 48)
+#define HEAP_COOKIE_OPERANDS(a, b, c) ((__u64)(a) << 32 | (__u64)(b) << 40 | (__u64)(c) << 48)
 #define HEAP_COOKIE_OPERAND(cookie, i) ((__u32)((cookie) >> (32 + 8 * (i))) & 15)
 
 enum {
@@ -444,8 +444,9 @@ enum {
 	HEAP_FREE,
 	HEAP_USDT_ALLOC,
 	HEAP_USDT_FREE,
+	HEAP_LOADER,
 };
-enum { HEAP_NULL_IS_MALLOC = 1 << 2 };
+enum { HEAP_NULL_IS_MALLOC = 1 << 2, HEAP_MOVED = 1 << 3, HEAP_JUMPS = 1 << 4 };
 
 /* Places right after probes, as offsets in their pages. */
 #define HEAP_AFTER_MAX 128
@@ -463,8 +464,11 @@ struct heap_counters {
 	__u64 samples;
 	__u64 bytes;    /* of all allocations while the gate was open, sampled or not: exact */
 	__u64 progress; /* in user mode, by the ticks of heap_tick: nanoseconds, or instructions */
+	/* The last call of a function that may end in a jump to another one: its thread, where it was, its stack
+	 * pointer and what stood there. */
+	__u64 jump_thread, jump_pc, jump_sp, jump_back;
 };
-_Static_assert(sizeof(struct heap_counters) == 48, "heap_counters");
+_Static_assert(sizeof(struct heap_counters) == 80, "heap_counters");
 
 struct heap_key {
 	__u64 address;
@@ -481,6 +485,7 @@ enum {
 	RECORD_HEAP_EXEC,                           /* pid runs another program now; its objects are gone */
 	RECORD_HEAP_FORK,                           /* id is the parent of pid */
 	RECORD_HEAP_EXIT,
+	RECORD_HEAP_LOAD, /* pid has opened or closed libraries */
 };
 
 struct heap_record {

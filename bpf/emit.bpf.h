@@ -193,13 +193,20 @@ static __always_inline void emit_send(struct scratch *s, __u16 profile, __u64 va
 		count(COUNTER_SAMPLES);
 }
 
-/* in_kernel: the sample hit the kernel, so there is a kernel stack. object and period are the source's own. Returns 0
- * where the task was not selected. */
+/* Where the sample was taken. */
+enum {
+	EMIT_IN_USER,
+	EMIT_IN_KERNEL, /* so there is a kernel stack */
+	EMIT_AT_ENTRY,  /* of a function in user space, before it has moved the stack pointer */
+};
+
+/* where: EMIT_*. object and period are the source's own. Returns 0 where the task was not selected. */
 static __always_inline int emit_sample_object(
-        void *ctx, __u16 profile, __u64 value, __u64 object, __u64 period, bool in_kernel)
+        void *ctx, __u16 profile, __u64 value, __u64 object, __u64 period, int where)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	int slot = scratch_take(), end;
+	bool in_kernel = where == EMIT_IN_KERNEL;
 	struct scratch *s;
 
 	if (slot < 0) {
@@ -225,7 +232,7 @@ static __always_inline int emit_sample_object(
 	s->missed.pc = 0;
 	end = emit_registers(s, task);
 	if (end == STACK_END_COMPLETE)
-		end = unwind_user(slot, s);
+		end = unwind_user(slot, s, where == EMIT_AT_ENTRY);
 	if (end == STACK_END_BAD_PC && s->record.n_user == 0 && in_kernel) {
 		/* in the middle of execve: the registers are still those of the program before */
 		count(COUNTER_EXECUTING);
@@ -239,7 +246,7 @@ static __always_inline int emit_sample_object(
 
 static __always_inline int emit_sample_from(void *ctx, __u16 profile, __u64 value, bool in_kernel)
 {
-	return emit_sample_object(ctx, profile, value, 0, 0, in_kernel);
+	return emit_sample_object(ctx, profile, value, 0, 0, in_kernel ? EMIT_IN_KERNEL : EMIT_IN_USER);
 }
 
 static __always_inline int emit_sample(void *ctx, __u16 profile, __u64 value)

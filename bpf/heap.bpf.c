@@ -28,17 +28,21 @@ struct {
 	__type(value, __u64);
 } heap_live SEC(".maps");
 
-/* A sampled call on its way, by thread. */
+/* A sampled call on its way, by its stack pointer: another may be made before it returns. */
+struct heap_call_key {
+	__u64 thread;
+	__u64 sp;
+};
+
 struct heap_call {
 	__u64 id;
-	__u64 sp;
 	__u64 out; /* posix_memalign: where the address will be */
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, HEAP_CALLS_MAX);
-	__type(key, __u64);
+	__type(key, struct heap_call_key);
 	__type(value, struct heap_call);
 } heap_calls SEC(".maps");
 
@@ -115,7 +119,7 @@ static __always_inline void hold(__u32 pid, __u64 address, __u64 id)
 #define RETURN_SP_OFFSET 8
 
 /* System V ABI for AMD64, figure 3.36: DWARF numbers of the registers. */
-static __always_inline __u64 operand(struct uprobe_regs *ctx, __u32 i)
+static __noinline __u64 operand(struct uprobe_regs *ctx, __u32 i)
 {
 	volatile __u64 registers[16] = { ctx->ax, ctx->dx, ctx->cx, ctx->bx, ctx->si, ctx->di, ctx->bp, ctx->sp,
 		ctx->r8, ctx->r9, ctx->r10, ctx->r11, ctx->r12, ctx->r13, ctx->r14, ctx->r15 };
@@ -135,12 +139,20 @@ static __always_inline __u64 operand(struct uprobe_regs *ctx, __u32 i)
 }
 #endif
 
+/* Up to the probe the function may have moved its arguments. */
+static __always_inline __u64 argument(struct uprobe_regs *ctx, __u64 cookie, __u32 i)
+{
+	if (HEAP_COOKIE_FLAGS(cookie) & HEAP_MOVED)
+		return operand(ctx, HEAP_COOKIE_OPERAND(cookie, i));
+	return CALL_ARG(ctx, i);
+}
+
 /* Bytes that a call asks for; -1 where another probe will see it too, or it cannot succeed. */
 static __always_inline __s64 bytes_asked(struct uprobe_regs *ctx, __u64 cookie, __u32 pid)
 {
 	__u32 function = HEAP_COOKIE_FUNCTION(cookie);
 	bool goes_on = HEAP_COOKIE_FLAGS(cookie) & HEAP_NULL_IS_MALLOC;
-	__u64 a = CALL_ARG(ctx, 0), b = CALL_ARG(ctx, 1), c = CALL_ARG(ctx, 2), bytes;
+	__u64 a = argument(ctx, cookie, 0), b = argument(ctx, cookie, 1), c = argument(ctx, cookie, 2), bytes;
 
 	switch (function) {
 	case HEAP_MALLOC:
@@ -201,12 +213,39 @@ static __always_inline __u64 is_next(struct heap_counters *p, __u32 pid, __u64 b
 	return *interval;
 }
 
+/* A function that ends in a jump to another one of the allocator: it was counted there, and is not again here. Told by
+ * the stack, which is as it was found there, or 0: whatever it says; the same function at the same place is simply
+ * called again. */
+static __always_inline bool is_jump(struct uprobe_regs *ctx, const struct heap_counters *p, __u64 thread)
+{
+	__u64 back;
+
+	if (p->jump_sp != CALL_SP(ctx) || p->jump_thread != thread || p->jump_pc == CALL_PC(ctx))
+		return false;
+	if (!p->jump_back)
+		return true;
+	return bpf_probe_read_user(&back, sizeof(back), (const void *)CALL_SP(ctx)) == 0 && back == p->jump_back;
+}
+
+static __always_inline void note_jump(struct uprobe_regs *ctx, struct heap_counters *p, __u64 thread)
+{
+	__u64 back = 0;
+
+	if (is_session)
+		(void)bpf_probe_read_user(&back, sizeof(back), (const void *)CALL_SP(ctx));
+	p->jump_thread = thread;
+	p->jump_pc = CALL_PC(ctx);
+	p->jump_sp = CALL_SP(ctx);
+	p->jump_back = back;
+}
+
 static __always_inline int call(struct uprobe_regs *ctx, __u64 cookie)
 {
 	__u64 thread = bpf_get_current_pid_tgid(), id, interval;
 	__u32 pid = thread >> 32;
 	struct heap_counters *p = bpf_map_lookup_elem(&heap_processes, &pid);
-	struct heap_call now = { .sp = CALL_SP(ctx) };
+	struct heap_call_key key = { .thread = thread, .sp = CALL_SP(ctx) };
+	struct heap_call now = {};
 	__s64 bytes;
 
 	if (!p) {
@@ -215,25 +254,29 @@ static __always_inline int call(struct uprobe_regs *ctx, __u64 cookie)
 	}
 	p->hits++;
 	if (HEAP_COOKIE_FUNCTION(cookie) == HEAP_FREE) {
-		release(pid, CALL_ARG(ctx, 0));
+		release(pid, argument(ctx, cookie, 0));
 		return 1;
 	}
 	bytes = bytes_asked(ctx, cookie, pid);
-	if (bytes < 0)
+	if (bytes < 0 || is_jump(ctx, p, thread))
 		return 1;
+	if (HEAP_COOKIE_FLAGS(cookie) & HEAP_JUMPS)
+		note_jump(ctx, p, thread);
 	interval = is_next(p, pid, bytes);
 	if (!interval)
 		return 1;
 	p->samples++;
 	now.id = id = __sync_fetch_and_add(&last_id, 1) + 1;
 	if (HEAP_COOKIE_FUNCTION(cookie) == HEAP_POSIX_MEMALIGN)
-		now.out = CALL_ARG(ctx, 0);
-	if (!emit_sample_object(ctx, PROFILE_HEAP, bytes, id, interval, false))
+		now.out = argument(ctx, cookie, 0);
+	if (!emit_sample_object(ctx, PROFILE_HEAP, bytes, id, interval, EMIT_AT_ENTRY))
 		return 1;
-	if (bpf_map_update_elem(&heap_calls, &thread, &now, BPF_ANY) != 0) {
+	if (bpf_map_update_elem(&heap_calls, &key, &now, BPF_ANY) != 0) {
 		count(COUNTER_HEAP_CALLS_FULL);
 		return 1;
 	}
+	if (HEAP_COOKIE_FLAGS(cookie) & HEAP_JUMPS)
+		p->jump_back = 0; /* the kernel's trampoline stands there until the call returns */
 	return 0;
 }
 
@@ -241,16 +284,22 @@ static __always_inline int call(struct uprobe_regs *ctx, __u64 cookie)
 static __always_inline int call_returns(struct uprobe_regs *ctx)
 {
 	__u64 thread = bpf_get_current_pid_tgid(), address = CALL_RETURN(ctx);
-	struct heap_call *found = bpf_map_lookup_elem(&heap_calls, &thread), now;
+	struct heap_call_key key = { .thread = thread, .sp = CALL_SP(ctx) - RETURN_SP_OFFSET };
+	struct heap_call *found = bpf_map_lookup_elem(&heap_calls, &key), now;
+	struct heap_counters *p;
+	__u32 pid = thread >> 32;
 
-	if (!found || found->sp + RETURN_SP_OFFSET != CALL_SP(ctx))
+	if (!found)
 		return 0;
 	now = *found;
-	bpf_map_delete_elem(&heap_calls, &thread);
+	bpf_map_delete_elem(&heap_calls, &key);
+	p = bpf_map_lookup_elem(&heap_processes, &pid);
+	if (p)
+		p->jump_sp = 0;
 	if (now.out && bpf_probe_read_user(&address, sizeof(address), (const void *)now.out) != 0)
 		address = 0;
 	if (address)
-		hold(thread >> 32, address, now.id);
+		hold(pid, address, now.id);
 	return 1;
 }
 
@@ -293,8 +342,24 @@ int heap_usdt(struct uprobe_regs *ctx)
 	}
 	id = __sync_fetch_and_add(&last_id, 1) + 1;
 	if (emit_sample_object(ctx, PROFILE_HEAP, operand(ctx, HEAP_COOKIE_OPERAND(cookie, 1)), id,
-	            HEAP_PERIOD_GIVEN | operand(ctx, HEAP_COOKIE_OPERAND(cookie, 2)), false))
+	            HEAP_PERIOD_GIVEN | operand(ctx, HEAP_COOKIE_OPERAND(cookie, 2)), EMIT_IN_USER))
 		hold(pid, address, id);
+	return 0;
+}
+
+/* A dynamic linker has changed its list of libraries: there may be another allocator among them. */
+SEC("uprobe")
+int heap_load(struct uprobe_regs *ctx)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct heap_counters *p = bpf_map_lookup_elem(&heap_processes, &pid);
+
+	if (!p) {
+		count(COUNTER_HEAP_OTHER_PROCESS);
+		return 0;
+	}
+	p->hits++;
+	tell(RECORD_HEAP_LOAD, pid, 0, 0);
 	return 0;
 }
 

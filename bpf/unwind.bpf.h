@@ -312,6 +312,7 @@ __noinline int unwind_frame(__u32 slot)
 	struct mapping *m;
 	__u32 flags, index;
 	int found, end;
+	bool at_entry;
 
 	if (!s)
 		return STACK_END_NO_REGISTERS;
@@ -330,8 +331,14 @@ __noinline int unwind_frame(__u32 slot)
 	found = m->file == FILE_ANONYMOUS ? RULE_FRAME_POINTER
 	                                  : rule_find(slot, m->file, s->lookup - m->start + m->offset);
 	s->frame_flags = FRAME_RETURN_ADDRESS;
+	at_entry = s->at_entry;
+	s->at_entry = 0;
 	index = found;
 	rule = found >= 0 ? bpf_map_lookup_elem(&unwind_rules, &index) : NULL;
+	if ((!rule || rule->cfa == CFA_UNKNOWN) && at_entry) {
+		frame_push(s, m, s->registers.pc, flags);
+		return unwind_at_entry(&s->registers, &s->window);
+	}
 	if (found == RULE_NO_ROWS && s->missed.pc == 0) {
 		s->missed = s->registers;
 		s->missed_at = s->record.n_user;
@@ -355,7 +362,7 @@ __noinline int unwind_frame(__u32 slot)
 }
 
 /* From s->registers to the root. Returns an enum stack_end. */
-static __always_inline int unwind_user(__u32 slot, struct scratch *s)
+static __always_inline int unwind_user(__u32 slot, struct scratch *s, bool at_entry)
 {
 	int end = UNWIND_CONTINUE;
 
@@ -364,6 +371,7 @@ static __always_inline int unwind_user(__u32 slot, struct scratch *s)
 	s->frame_flags = 0;
 	s->switches = 0;
 	s->doubt = 0;
+	s->at_entry = at_entry;
 	s->by_rows = s->by_fp = 0;
 	s->window.base = 0;
 	for (__u32 i = 0; i < MAPPINGS_KEPT; i++)

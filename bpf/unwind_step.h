@@ -65,6 +65,18 @@ static __always_inline int unwind_read(struct unwind_window *w, __u64 sp, __u64 
 	return 0;
 }
 
+/* Where a function was just called: nothing was pushed yet but the return address. */
+static __always_inline int unwind_at_entry(struct unwind_registers *r, struct unwind_window *w)
+{
+	__u64 pc;
+
+	if (unwind_read(w, r->sp, r->sp, &pc) < 0)
+		return STACK_END_BAD_STACK;
+	r->pc = pc;
+	r->sp += 8;
+	return UNWIND_CONTINUE;
+}
+
 static __always_inline int unwind_signal_frame(__s32 gregs, struct unwind_registers *r, struct unwind_window *w)
 {
 	__u64 at = r->sp + gregs, fp, sp, pc;

@@ -7,12 +7,10 @@
 #include "ctl/progress.h"
 #include "ctl/table.h"
 #include "profile/file.h"
-#include "profile/frame.h"
 #include "profile/leak.h"
-#include "store/plan.h"
+#include "profile/leak_text.h"
+#include "store/leak_windows.h"
 
-#define FRAMES_SHOWN 4
-#define STACK_TEXT_MAX 1024
 #define TYPE_DEFAULT "memory"
 #define FROM_DEFAULT "-2h"
 
@@ -59,36 +57,20 @@ static const struct argp_option options[] = {
 
 /* ---- reading windows ---- */
 
-/* Windows only: what merged files hold has no order in time any more. */
+static void on_progress(void *userdata, uint64_t done, uint64_t total)
+{
+	progress_update(userdata, done, total);
+}
+
 static int add_windows(struct source_query *q, struct leaks *leaks, bool is_baseline, uint64_t *ret_n)
 {
-	_cleanup_plan_ struct plan plan = PLAN_INIT;
 	_cleanup_progress_ struct progress progress = progress_start("reading", "windows");
-	int r;
+	const struct leak_windows_options how = {
+		.is_baseline = is_baseline, .progress = on_progress, .userdata = &progress
+	};
+	int r = leak_windows_add(q->store, &q->selection, &how, leaks, ret_n);
 
-	r = plan_make(q->store, &q->selection, &plan);
-	if (r < 0)
-		return log_err(r, "cannot look into the store");
-	for (size_t i = 0; i < plan.n; i++) {
-		_cleanup_(profile_freep) struct profile *p = NULL;
-		const struct plan_file *f = &plan.files[i];
-
-		progress_update(&progress, i, plan.n);
-		if (f->level != STORE_WINDOW)
-			continue;
-		r = profile_new(NULL, &p);
-		if (r >= 0)
-			r = query_read(q->store, f, &q->selection, 0, p);
-		if (r < 0 || profile_n_samples(p) == 0)
-			continue; /* a broken file is told of by other commands; its moment is missing here */
-		r = is_baseline ? leaks_add_baseline(leaks, p) : leaks_add(leaks, p, (uint64_t)f->end_ns);
-		if (r == -EINVAL) /* a part of a window that was split: the same moment again */
-			continue;
-		if (r < 0)
-			return log_err(r, "%s", f->path);
-		(*ret_n)++;
-	}
-	return 0;
+	return r < 0 ? log_err(r, "cannot read the windows of the store") : 0;
 }
 
 static int add_store(const struct source *source, const struct leaks_arguments *a, struct leaks *leaks, uint64_t *ret_n)
@@ -137,56 +119,19 @@ static int add_files(const char *const *files, size_t n, struct leaks *leaks, ui
 
 /* ---- showing ---- */
 
-/* Leaf first: "grow_table < parse < main", the allocator's own frames left out as far as names tell. */
-static void stack_text(const struct profile *p, uint32_t stack, char *text, size_t room)
-{
-	size_t n, at = 0;
-	const uint32_t *locations = profile_stack(p, stack, &n);
-	unsigned shown = 0;
-
-	text[0] = '\0';
-	for (size_t i = 0; i < n && shown < FRAMES_SHOWN; i++)
-		for (uint32_t k = 0; k < frame_count(p, locations[i]) && shown < FRAMES_SHOWN; k++) {
-			struct frame f;
-			int written;
-
-			frame_get(p, locations[i], k, &f);
-			written = snprintf(text + at, room - at, "%s%s", shown ? " < " : "", f.name);
-			if (written < 0 || (size_t)written >= room - at)
-				return;
-			at += (size_t)written;
-			shown++;
-		}
-}
-
-static const char *label_text(const struct profile *p, uint32_t set, const char *key, char buffer[24])
-{
-	size_t n;
-	const struct profile_label *labels = profile_label_set(p, set, &n);
-
-	for (size_t i = 0; i < n; i++) {
-		if (strcmp(profile_string(p, labels[i].key, NULL), key) != 0)
-			continue;
-		if (labels[i].unit == PROFILE_NONE)
-			return profile_string(p, (uint32_t)labels[i].value, NULL);
-		(void)snprintf(buffer, 24, "%lld", (long long)labels[i].value);
-		return buffer;
-	}
-	return "";
-}
-
 static json_t *suspect_json(const struct profile *p, const struct leak_suspect *s)
 {
 	const struct leak_result *x = &s->result;
-	char stack[STACK_TEXT_MAX], number[24];
+	char stack[LEAK_STACK_TEXT_MAX], number[LEAK_LABEL_TEXT_MAX];
 
-	stack_text(p, s->key.stack, stack, sizeof(stack));
+	leak_stack_text(p, s->key.stack, stack, sizeof(stack));
 	return json_pack("{sssIsIsIsIsfsfsfsfsososo}", "verdict", leak_verdict_name(x->verdict), "growth_bytes",
 	        (json_int_t)x->growth, "first_bytes", (json_int_t)x->first, "last_bytes", (json_int_t)x->last, "age_ns",
 	        (json_int_t)x->age_ns, "slope_bytes_per_second", x->slope, "slope_low", x->slope_low, "slope_high",
 	        x->slope_high, "confidence", x->confidence, "comm",
-	        command_json_string(label_text(p, s->key.labels, "comm", number)), "pid",
-	        command_json_string(label_text(p, s->key.labels, "pid", number)), "stack", command_json_string(stack));
+	        command_json_string(leak_label_text(p, s->key.labels, "comm", number)), "pid",
+	        command_json_string(leak_label_text(p, s->key.labels, "pid", number)), "stack",
+	        command_json_string(stack));
 }
 
 static int add_row(struct table *t, const struct profile *p, const struct leak_suspect *s)
@@ -194,17 +139,18 @@ static int add_row(struct table *t, const struct profile *p, const struct leak_s
 	const struct leak_result *x = &s->result;
 	char growth[UNITS_TEXT_MAX], held[UNITS_TEXT_MAX], slope[2 * UNITS_TEXT_MAX], age[UNITS_TEXT_MAX],
 	        confidence[16];
-	char stack[STACK_TEXT_MAX], pid[24], per_minute[UNITS_TEXT_MAX];
+	char stack[LEAK_STACK_TEXT_MAX], pid[LEAK_LABEL_TEXT_MAX], per_minute[UNITS_TEXT_MAX];
 
-	stack_text(p, s->key.stack, stack, sizeof(stack));
+	leak_stack_text(p, s->key.stack, stack, sizeof(stack));
 	(void)snprintf(
 	        slope, sizeof(slope), "%s/min", units_format_value(per_minute, (int64_t)(x->slope * 60), "bytes"));
 	(void)snprintf(confidence, sizeof(confidence), "%.1f%%", 100 * x->confidence);
-	return table_add_row(t,
-	        (const char *const[]){ leak_verdict_name(x->verdict), units_format_value(growth, x->growth, "bytes"),
-	                x->slope != 0 ? slope : "", x->confidence > 0 ? confidence : "",
-	                x->age_ns ? units_format_time(age, x->age_ns) : "", units_format_value(held, x->last, "bytes"),
-	                label_text(p, s->key.labels, "comm", pid), label_text(p, s->key.labels, "pid", pid), stack });
+	return table_add_row(
+	        t, (const char *const[]){ leak_verdict_name(x->verdict), units_format_value(growth, x->growth, "bytes"),
+	                   x->slope != 0 ? slope : "", x->confidence > 0 ? confidence : "",
+	                   x->age_ns ? units_format_time(age, x->age_ns) : "",
+	                   units_format_value(held, x->last, "bytes"), leak_label_text(p, s->key.labels, "comm", pid),
+	                   leak_label_text(p, s->key.labels, "pid", pid), stack });
 }
 
 static int show(const struct leaks_arguments *a, bool json, const struct profile *p,

@@ -25,6 +25,7 @@ enum {
 	OPTION_UNIT,
 	OPTION_COMM,
 	OPTION_EXE,
+	OPTION_SINGLE_STEP,
 	OPTION_HEAP_INTERVAL,
 	OPTION_SOURCE,
 };
@@ -40,6 +41,9 @@ static const struct argp_option record_options[] = {
 	{ "comm", OPTION_COMM, "GLOB", 0, "Only processes with such a name", 0 },
 	{ "exe", OPTION_EXE, "PATH", 0, "Only processes that run this executable", 0 },
 	{ "heap-interval", OPTION_HEAP_INTERVAL, "BYTES", 0, "heap: one sample each so many bytes (512K)", 0 },
+	{ "single-step", OPTION_SINGLE_STEP, NULL, 0,
+	        "heap: probe also where the kernel must single-step, at ten times the price (within the same budget)",
+	        0 },
 	{ "output", 'o', "FILE", 0,
 	        "Write here; the name's end says the format: .pb.gz .pb.zst .otlp .folded .svg .html .speedscope.json. "
 	        "Several sources: a folder, DIR/ (default: SOURCE.pb.gz)",
@@ -59,6 +63,7 @@ struct record {
 	size_t n;
 	json_t *targets; /* object of arrays of strings */
 	uint64_t frequency_hz, duration_ns, heap_interval;
+	bool single_step;
 	const char *output, *socket;
 	char *const *command; /* NULL: none */
 
@@ -163,6 +168,9 @@ static error_t record_parse(int key, char *arg, struct argp_state *state)
 		return add_target(x, "comms", arg, state);
 	case OPTION_EXE:
 		return add_target(x, "exes", arg, state);
+	case OPTION_SINGLE_STEP:
+		x->single_step = true;
+		return 0;
 	case OPTION_HEAP_INTERVAL:
 		if (units_parse_size(arg, &x->heap_interval) < 0 || x->heap_interval == 0)
 			return command_option_error(state, "--heap-interval takes a size such as 512K, not '%s'", arg);
@@ -291,6 +299,8 @@ static int send_calls(struct record *x)
 			(void)json_object_set_new(params, "frequency_hz", json_integer((json_int_t)x->frequency_hz));
 		if (params && x->heap_interval && strcmp(k->source, "heap") == 0)
 			(void)json_object_set_new(params, "interval", json_integer((json_int_t)x->heap_interval));
+		if (params && x->single_step)
+			(void)json_object_set_new(params, "single_step", json_true());
 		r = daemon_send(x->daemon, "record", params, &k->id);
 		if (r < 0)
 			return daemon_log_gone(x->daemon, r);

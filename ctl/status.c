@@ -167,6 +167,59 @@ static int add_upload(struct table *t, const json_t *u)
 	                                aside, spool, text(u, "last_error") });
 }
 
+/* Processes that a source does something to, and at what cost. */
+static int add_processes(struct table *t, const json_t *source)
+{
+	const json_t *p;
+	size_t i;
+	int r = 0;
+
+	json_array_foreach (json_object_get(source, "processes"), i, p) {
+		char pid[32], sites[32], refused[32], slower[48];
+
+		(void)snprintf(pid, sizeof(pid), "%llu", (unsigned long long)number(p, "pid"));
+		(void)snprintf(sites, sizeof(sites), "%llu", (unsigned long long)number(p, "sites"));
+		(void)snprintf(refused, sizeof(refused), "%llu", (unsigned long long)number(p, "refused_sites"));
+		(void)snprintf(slower, sizeof(slower), "%.2f %% of %.0f %%",
+		        100 * json_real_value(json_object_get(p, "slow_down")),
+		        100 * json_real_value(json_object_get(p, "budget")));
+		r = r < 0 ? r
+		          : table_add_row(
+		                    t, (const char *[]){ text(source, "name"), pid, text(p, "comm"), text(p, "method"),
+		                               sites, refused, json_is_true(json_object_get(p, "is_in")) ? "in" : "out",
+		                               slower });
+	}
+	return r;
+}
+
+static int print_processes(const json_t *s)
+{
+	static const struct table_column columns[] = {
+		{ "source", 0 },
+		{ "pid", TABLE_RIGHT },
+		{ "comm", 0 },
+		{ "asked by", 0 },
+		{ "sites", TABLE_RIGHT },
+		{ "refused", TABLE_RIGHT },
+		{ "probes", 0 },
+		{ "slow-down", TABLE_RIGHT },
+	};
+	_cleanup_(table_freep) struct table *t = NULL;
+	const json_t *source;
+	size_t i, n = 0;
+	int r;
+
+	json_array_foreach (json_object_get(s, "sources"), i, source)
+		n += json_array_size(json_object_get(source, "processes"));
+	if (n == 0)
+		return 0;
+	r = table_new(columns, ARRAY_SIZE(columns), &t);
+	json_array_foreach (json_object_get(s, "sources"), i, source)
+		r = r < 0 ? r : add_processes(t, source);
+	printf("\n");
+	return r < 0 ? r : table_print(t, stdout, table_terminal_width(stdout));
+}
+
 /* Where profiles go. */
 static int print_uploads(const json_t *s)
 {
@@ -234,6 +287,8 @@ static int status_run(const struct command *c, int argc, char **argv)
 	print_storekeeper(s);
 	r = print_sources(s);
 	if (r >= 0)
+		r = print_processes(s);
+	if (r >= 0)
 		r = print_uploads(s);
 	print_counters(s);
 	return r < 0 ? log_err(r, "cannot print") : 0;
@@ -244,7 +299,9 @@ const struct command status_command = {
 	.arguments = "",
 	.summary = "Show what the running emberd does, loses and costs",
 	.details = "Memory of emberd, its children and its BPF maps, CPU time, samples and losses by name, windows "
-	           "written.\n\n"
+	           "written; of each process whose heap is probed how it is asked, whether probes are in now, and what "
+	           "they "
+	           "have cost it.\n\n"
 	           "Examples:\n"
 	           "  emberctl status\n"
 	           "  emberctl status --json | jq .memory",

@@ -41,6 +41,7 @@ struct config {
 	uint64_t max_profile_bytes; /* of one file, before compression */
 	bool on_demand;
 	bool kernel_stacks;
+	bool heap_single_step;
 	/* [Target]; nothing at all means the whole host */
 	struct target_spec {
 		struct config_list pids, cgroups, units, comms, exes;

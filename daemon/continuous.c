@@ -182,6 +182,7 @@ static int start_sources(struct manager *m)
 	const struct source_params params = {
 		.frequency_hz = (uint32_t)m->config->frequency_hz,
 		.kernel_stacks = m->config->kernel_stacks,
+		.single_step = m->config->heap_single_step,
 		.targets = &m->targets->targets,
 		.code = m->code,
 	};

@@ -199,7 +199,8 @@ static int measure_tick(const struct bpf_program *program, pid_t pid, int fd, do
 	return 0;
 }
 
-static int measure(const struct heap_programs *programs, pid_t pid, int fd, struct heap_calibration *ret)
+static int measure(
+        const struct heap_programs *programs, pid_t pid, int fd, bool is_stepped, struct heap_calibration *ret)
 {
 	_cleanup_(uprobe_detachp) struct uprobe *probe = NULL;
 	_cleanup_close_ int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
@@ -212,6 +213,9 @@ static int measure(const struct heap_programs *programs, pid_t pid, int fd, stru
 	if (exe < 0)
 		return -errno;
 	r = own_offset(&offset);
+	if (r < 0)
+		return r;
+	offset += is_stepped; /* the pop after the push */
 	for (int i = 0; r >= 0 && i < 2; i++) /* once to warm up */
 		r = ask(fd, &plain);
 	if (r >= 0)
@@ -231,7 +235,8 @@ static int measure(const struct heap_programs *programs, pid_t pid, int fd, stru
 	return 0;
 }
 
-int heap_calibrate(const struct heap_programs *programs, int processes_fd, struct heap_calibration *ret)
+int heap_calibrate(
+        const struct heap_programs *programs, int processes_fd, bool is_stepped, struct heap_calibration *ret)
 {
 	struct heap_process process;
 	_cleanup_close_ int ours = -1, theirs = -1;
@@ -254,7 +259,7 @@ int heap_calibrate(const struct heap_programs *programs, int processes_fd, struc
 	process = (struct heap_process){ .pid = pid };
 	r = heap_process_make_known(&process, processes_fd);
 	if (r >= 0)
-		r = measure(programs, pid, ours, ret);
+		r = measure(programs, pid, ours, is_stepped, ret);
 	(void)bpf_map_delete_elem(processes_fd, &id);
 	(void)kill(pid, SIGKILL);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)

@@ -13,17 +13,39 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "bpf/abi.h"
+#include "base/proc_stat.h"
 #include "daemon/proc_maps.h"
+#include "daemon/reach.h"
 
 _Static_assert((int)HEAP_MALLOC == (int)SITE_MALLOC && (int)HEAP_FREE == (int)SITE_FREE &&
-                       (int)HEAP_USDT_FREE == (int)SITE_USDT_FREE &&
-                       (int)HEAP_NULL_IS_MALLOC == (int)SITE_NULL_IS_MALLOC,
+                       (int)HEAP_LOADER == (int)SITE_LOADER && (int)HEAP_NULL_IS_MALLOC == (int)SITE_NULL_IS_MALLOC &&
+                       (int)HEAP_MOVED == (int)SITE_MOVED && (int)HEAP_JUMPS == (int)SITE_JUMPS,
         "a site's function and flags travel in the cookie as they are");
+
+static int start_of(pid_t pid, uint64_t *ret_ns)
+{
+	struct proc_stat stat;
+	char path[32];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	r = proc_stat_read(AT_FDCWD, path, &stat);
+	if (r < 0)
+		return r;
+	*ret_ns = stat.start_ns;
+	return 0;
+}
+
+bool heap_process_is_same(const struct heap_process *p)
+{
+	uint64_t start_ns;
+
+	return start_of(p->pid, &start_ns) >= 0 && start_ns == p->start_ns;
+}
 
 int heap_process_new(pid_t pid, struct heap_process **ret)
 {
 	_cleanup_free_ struct heap_process *p = calloc(1, sizeof(*p));
-	uint64_t ns;
 	int r;
 
 	assert(ret);
@@ -34,7 +56,9 @@ int heap_process_new(pid_t pid, struct heap_process **ret)
 	r = clock_getcpuclockid(pid, &p->clock);
 	if (r != 0)
 		return -r;
-	r = heap_process_cpu(p, &ns);
+	r = heap_process_cpu(p, &p->first_cpu_ns);
+	if (r >= 0)
+		r = start_of(pid, &p->start_ns);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(p);
@@ -46,6 +70,7 @@ struct heap_process *heap_process_free(struct heap_process *p)
 	if (!p)
 		return NULL;
 	heap_process_detach(p);
+	p->loader = uprobe_detach(p->loader);
 	free(p);
 	return NULL;
 }
@@ -83,6 +108,8 @@ int heap_process_read(struct heap_process *p, int counters_fd)
 	r = heap_process_cpu(p, &m.cpu_ns);
 	if (r < 0)
 		return r;
+	if (m.cpu_ns < p->meter.cpu_ns)
+		return -ESRCH; /* another one runs under its PID */
 	if (bpf_map_lookup_elem(counters_fd, &id, counters) < 0)
 		return -errno;
 	for (int cpu = 0; cpu < cpus; cpu++) {
@@ -97,43 +124,35 @@ int heap_process_read(struct heap_process *p, int counters_fd)
 
 /* ---- its files ---- */
 
-static int open_if_same(const char *name, const struct proc_mapping *m, struct stat *ret_st)
-{
-	_cleanup_close_ int looking = open(name, O_PATH | O_CLOEXEC);
-	char link[64];
-	int fd;
-
-	if (looking < 0 || fstat(looking, ret_st) < 0)
-		return -errno;
-	if (!S_ISREG(ret_st->st_mode) || ret_st->st_ino != m->inode)
-		return -ESTALE;
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", looking);
-	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	return fd < 0 ? -errno : fd;
-}
-
 /* By the mapping itself, which needs a capability that emberd may not have; else through the process's root. */
-static int open_mapped(pid_t pid, const struct proc_mapping *m, struct stat *ret_st)
+static int open_mapped(pid_t pid, const struct proc_mapping *m)
 {
-	char name[4096 + 64];
-	int fd;
+	struct reach reach = { .key = { .inode = m->inode },
+		.has_inode_only = true,
+		.pid = pid,
+		.path = m->path,
+		.start = m->start,
+		.end = m->end };
+	int fd = reach_open(&reach);
 
-	(void)snprintf(name, sizeof(name), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, m->start, m->end);
-	fd = open_if_same(name, m, ret_st);
 	if (fd >= 0)
 		return fd;
-	(void)snprintf(name, sizeof(name), "/proc/%d/root%.4095s", (int)pid, m->path);
-	fd = open_if_same(name, m, ret_st);
-	if (fd >= 0)
-		return fd;
-	(void)snprintf(name, sizeof(name), "/proc/%d/exe", (int)pid);
-	return open_if_same(name, m, ret_st);
+	reach.is_exe = true;
+	return reach_open(&reach);
 }
 
 static bool has_allocator(const struct heap_process *p, const struct heap_allocator *a)
 {
 	for (size_t i = 0; i < p->n_links; i++)
 		if (p->links[i].allocator == a)
+			return true;
+	return false;
+}
+
+static bool has_function(const struct heap_allocator *a, bool loader)
+{
+	for (uint32_t i = 0; i < a->n_sites; i++)
+		if ((a->sites[i].function == SITE_LOADER) == loader)
 			return true;
 	return false;
 }
@@ -146,13 +165,20 @@ static int look_at(struct heap_process *p, struct heap_sites *sites, const struc
 	struct stat st;
 	int r;
 
-	fd = open_mapped(p->pid, m, &st);
-	if (fd < 0)
+	fd = open_mapped(p->pid, m);
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return 0; /* gone by now, or not for us */
 	r = heap_sites_get(sites, fd, &st, &a);
 	if (r < 0)
 		return r == -EAGAIN ? r : 0;
-	if (!a || has_allocator(p, a) || p->n_links == HEAP_ALLOCATORS_MAX)
+	if (!a)
+		return 0;
+	if (p->loader_file != a && has_function(a, true)) { /* another one after an exec */
+		p->loader = uprobe_detach(p->loader);
+		p->loader_file = a;
+		p->is_loader_refused = false;
+	}
+	if (!has_function(a, false) || has_allocator(p, a) || p->n_links == HEAP_ALLOCATORS_MAX)
 		return 0;
 	p->links[p->n_links++] = (struct heap_links){ .allocator = a };
 	return 1;
@@ -194,20 +220,37 @@ int heap_process_scan(struct heap_process *p, struct heap_sites *sites)
 /* ---- links ---- */
 
 /* Kinds of sites, as bits. */
-enum { KIND_FREE = 1, KIND_CALL = 2, KIND_USDT = 4 };
+enum { KIND_FREE = 1, KIND_CALL = 2, KIND_USDT = 4, KIND_LOADER = 8 };
 
 static unsigned kind_of(const struct site *s)
 {
 	if (s->function == SITE_USDT_ALLOC || s->function == SITE_USDT_FREE)
 		return KIND_USDT;
+	if (s->function == SITE_LOADER)
+		return KIND_LOADER;
 	return s->function == SITE_FREE ? KIND_FREE : KIND_CALL;
 }
 
 static uint64_t cookie_of(const struct site *s)
 {
-	if (kind_of(s) == KIND_USDT)
-		return HEAP_COOKIE_USDT(s->function, s->operands[0], s->operands[1], s->operands[2]);
-	return HEAP_COOKIE(s->function, s->flags, s->probe);
+	return HEAP_COOKIE(s->function, s->flags, s->probe) |
+	       HEAP_COOKIE_OPERANDS(s->operands[0], s->operands[1], s->operands[2]);
+}
+
+static bool has_usdt(const struct heap_allocator *a)
+{
+	for (uint32_t i = 0; i < a->n_sites; i++)
+		if (kind_of(&a->sites[i]) == KIND_USDT)
+			return true;
+	return false;
+}
+
+/* An allocator that tells its own samples by USDT is asked nothing else. */
+static bool is_wanted(const struct heap_allocator *a, const struct site *s)
+{
+	unsigned kind = kind_of(s);
+
+	return kind != KIND_LOADER && (kind == KIND_USDT || !has_usdt(a));
 }
 
 /* Adds the sites of one kind to ret and returns how many there are now. */
@@ -219,23 +262,16 @@ static size_t collect(
 
 		if (kind_of(s) != kind)
 			continue;
-		if (!(s->flags & SITE_EMULATED)) {
-			p->stepped++;
+		if (!(s->flags & SITE_EMULATED) && !p->may_step) {
+			p->refused++;
 			continue;
 		}
+		p->steps |= !(s->flags & SITE_EMULATED);
 		ret[n++] = (struct uprobe_site){
 			.offset = s->probe, .counter_offset = s->counter_offset, .cookie = cookie_of(s)
 		};
 	}
 	return n;
-}
-
-static bool has_usdt(const struct heap_allocator *a)
-{
-	for (uint32_t i = 0; i < a->n_sites; i++)
-		if (kind_of(&a->sites[i]) == KIND_USDT)
-			return true;
-	return false;
 }
 
 /* All sites of these kinds by one link, the frees first: an object whose free is missed would be a leak that is none.
@@ -279,11 +315,60 @@ static int attach_links(struct heap_process *p, struct heap_links *l, const stru
 	return r;
 }
 
+/* A dynamic linker that cannot be watched is none to fail for. */
+void heap_process_watch(struct heap_process *p, const struct heap_programs *programs)
+{
+	struct uprobe_site sites[SITES_MAX];
+	size_t n;
+
+	if (!p->loader_file || p->loader || p->is_loader_refused)
+		return;
+	n = collect(p, p->loader_file, KIND_LOADER, sites, 0);
+	p->is_loader_refused = n == 0 || uprobe_attach(programs->load, programs->other_type, 0, p->loader_file->fd,
+	                                         p->pid, sites, n, &p->loader) < 0;
+}
+
+void heap_process_sites(const struct heap_process *p, struct heap_process_sites *ret)
+{
+	*ret = (struct heap_process_sites){ .refused = p->refused };
+	for (size_t k = 0; k < p->n_links; k++) {
+		const struct heap_links *l = &p->links[k];
+
+		ret->has_usdt |= has_usdt(l->allocator);
+		ret->has_calls |= !has_usdt(l->allocator);
+		for (uint32_t i = 0; i < l->allocator->n_sites; i++)
+			ret->sites += is_wanted(l->allocator, &l->allocator->sites[i]);
+	}
+	ret->sites -= MIN(ret->sites, p->refused);
+}
+
+bool heap_process_is_nested(const struct heap_process *p, const struct user_frame *frames, size_t n)
+{
+	if (n < 2 || frames[0].file != frames[1].file)
+		return false;
+	for (size_t k = 0; k < p->n_links; k++) {
+		const struct heap_allocator *a = p->links[k].allocator;
+		bool is_leaf = false, is_caller = false;
+
+		for (uint32_t i = 0; i < a->n_sites; i++) {
+			const struct site *s = &a->sites[i];
+
+			is_leaf |= s->probe == frames[0].offset;
+			/* what goes on to malloc is told by its flag, and counted there */
+			is_caller |= !(s->flags & SITE_NULL_IS_MALLOC) && frames[1].offset >= s->entry &&
+			             frames[1].offset - s->entry < s->size_bytes;
+		}
+		if (is_leaf && is_caller)
+			return true;
+	}
+	return false;
+}
+
 int heap_process_attach(struct heap_process *p, const struct heap_programs *programs)
 {
 	int r, result = p->n_links ? -ENODEV : 0;
 
-	p->stepped = 0;
+	p->refused = 0;
 	for (size_t i = 0; i < p->n_links; i++) {
 		struct heap_links *l = &p->links[i];
 

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include "base/cleanup.h"
+#include "bpf/abi.h"
 #include "daemon/heap_budget.h"
 #include "daemon/heap_sites.h"
 #include "daemon/uprobe.h"
@@ -12,8 +13,8 @@ struct bpf_program;
 
 /* The programs of bpf/heap.bpf.c, as loaded. */
 struct heap_programs {
-	const struct bpf_program *call, *back, *usdt, *tick; /* call: frees, too */
-	int call_type, other_type;                           /* UPROBE_ATTACH_*, 0: perf events */
+	const struct bpf_program *call, *back, *usdt, *load, *tick; /* call: frees, too */
+	int call_type, other_type;                                  /* UPROBE_ATTACH_*, 0: perf events */
 };
 
 #define HEAP_ALLOCATORS_MAX 8 /* files with an allocator, of one process */
@@ -26,12 +27,20 @@ struct heap_links {
 
 struct heap_process {
 	pid_t pid;
-	clockid_t clock; /* its CPU time */
+	uint64_t start_ns; /* since boot: tells a PID that is used again */
+	clockid_t clock;   /* its CPU time */
+	uint64_t first_cpu_ns;
 	struct heap_links links[HEAP_ALLOCATORS_MAX];
 	size_t n_links;
 	struct heap_budget budget;
-	bool is_duty;          /* its probes have been out within this window */
-	uint32_t stepped;      /* sites that were refused: the kernel would have to single-step them */
+	bool is_duty;     /* its probes have been out within this window */
+	bool may_step;    /* sites that the kernel must single-step are probed as well, at their price */
+	bool steps;       /* there are such */
+	uint32_t refused; /* such sites, where it may not */
+	const struct heap_allocator *loader_file; /* its dynamic linker */
+	struct uprobe *loader;                    /* tells of what is opened late; in all the time */
+	bool is_loader_refused;
+	uint64_t last_scan_ns;
 	uint64_t next_scan_ns; /* of its mappings, for what it loads later; 0: none */
 	unsigned scans;
 	uint64_t interval; /* in force while the gate is open */
@@ -49,6 +58,22 @@ DEFINE_CLEANUP(struct heap_process *, heap_process_free)
 /* Looks through its executable mappings for allocators that are not known yet. Returns how many are new; -EAGAIN where
  * an answer is awaited; -ESRCH. */
 int heap_process_scan(struct heap_process *p, struct heap_sites *sites);
+
+/* Whether its PID is still its own. */
+bool heap_process_is_same(const struct heap_process *p);
+
+/* Watches its dynamic linker, once the scan has found it. */
+void heap_process_watch(struct heap_process *p, const struct heap_programs *programs);
+
+struct heap_process_sites {
+	uint32_t sites, refused;
+	bool has_usdt, has_calls; /* how its allocators are asked */
+};
+void heap_process_sites(const struct heap_process *p, struct heap_process_sites *ret);
+
+/* Whether a sampled call came out of another probed function of the same allocator, leaf first: that one counts. As
+ * each call is sampled for itself, leaving such samples out leaves no bias. */
+bool heap_process_is_nested(const struct heap_process *p, const struct user_frame *frames, size_t n);
 
 /* Probes in, for every allocator that has none yet; out. Negative errno where none could be attached. */
 int heap_process_attach(struct heap_process *p, const struct heap_programs *programs);

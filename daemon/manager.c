@@ -188,7 +188,7 @@ static bool spec_is_equal(const struct target_spec *a, const struct target_spec 
 static bool profile_is_equal(const struct config *a, const struct config *b)
 {
 	return config_list_equal(&a->sources, &b->sources) && a->frequency_hz == b->frequency_hz &&
-	       a->kernel_stacks == b->kernel_stacks && spec_is_equal(&a->include, &b->include) &&
+	       a->kernel_stacks == b->kernel_stacks && a->heap_single_step == b->heap_single_step && spec_is_equal(&a->include, &b->include) &&
 	       spec_is_equal(&a->exclude, &b->exclude);
 }
 
@@ -211,6 +211,7 @@ static struct storekeeper_config storekeeper_config(const struct manager *m)
 		.age_ns = c->retention_days * 86400 * NS_PER_SEC,
 		.max_bytes = c->store_bytes,
 		.min_free_disk = c->min_free_disk,
+		.window_ns = c->interval_ns,
 	};
 }
 

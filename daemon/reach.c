@@ -50,15 +50,18 @@ int reach_regular(const char *path, struct stat *ret)
 	return fd < 0 ? -errno : fd;
 }
 
-static int open_same(const struct file_key *key, const char *name)
+static int open_same(const struct reach *r, const char *name)
 {
 	_cleanup_close_ int fd = -1;
 	struct stat st = { 0 };
+	bool is_same;
 
 	fd = reach_regular(name, &st);
 	if (fd < 0)
 		return fd;
-	return reach_is_same(key, &st) || is_same_on_overlay(key, &st, fd) ? TAKE_FD(fd) : -ESTALE;
+	is_same = r->has_inode_only ? st.st_ino == r->key.inode
+	                            : reach_is_same(&r->key, &st) || is_same_on_overlay(&r->key, &st, fd);
+	return is_same ? TAKE_FD(fd) : -ESTALE;
 }
 
 /* Keeps the more telling of two failures. */
@@ -75,27 +78,27 @@ int reach_open(const struct reach *r)
 	if (r->pid > 0 && r->end > r->start) {
 		(void)snprintf(name, sizeof(name), "/proc/%d/map_files/%llx-%llx", r->pid, (unsigned long long)r->start,
 		        (unsigned long long)r->end);
-		fd = open_same(&r->key, name);
+		fd = open_same(r, name);
 		if (fd >= 0)
 			return fd;
 		failed = worse(failed, fd);
 	}
 	if (r->pid > 0 && r->is_exe) {
 		(void)snprintf(name, sizeof(name), "/proc/%d/exe", r->pid);
-		fd = open_same(&r->key, name);
+		fd = open_same(r, name);
 		if (fd >= 0)
 			return fd;
 		failed = worse(failed, fd);
 	}
 	if (r->pid > 0 && r->path[0] == '/') {
 		(void)snprintf(name, sizeof(name), "/proc/%d/root%s", r->pid, r->path);
-		fd = open_same(&r->key, name);
+		fd = open_same(r, name);
 		if (fd >= 0)
 			return fd;
 		failed = worse(failed, fd);
 	}
-	if (r->path[0] == '/') {
-		fd = open_same(&r->key, r->path);
+	if (r->path[0] == '/' && !r->has_inode_only) { /* an inode alone is too little in another root */
+		fd = open_same(r, r->path);
 		if (fd >= 0)
 			return fd;
 		failed = worse(failed, fd);

@@ -11,6 +11,7 @@
 
 struct reach {
 	struct file_key key;
+	bool has_inode_only; /* of the key, as /proc/PID/maps tells it */
 	pid_t pid;           /* 0: none */
 	const char *path;    /* as the process sees it */
 	uint64_t start, end; /* of the mapping; 0, 0: none */

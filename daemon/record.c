@@ -170,7 +170,9 @@ static void recording_cut(struct recording *k)
 	if (r >= 0)
 		return;
 	if (k->call && r == -ENODATA)
-		control_fail(TAKE_PTR(k->call), r, "no sample of %s in this time: nothing of what was asked for ran",
+		control_fail(TAKE_PTR(k->call), r,
+		        "no sample of %s in this time: nothing of what was asked for ran, or "
+		        "nothing in it could be probed",
 		        k->source->name);
 	else if (k->call)
 		control_fail(TAKE_PTR(k->call), r, "cannot end the recording: %s", strerror(-r));
@@ -298,6 +300,7 @@ static int read_numbers(const struct manager *m, const json_t *params, struct re
 		return -EINVAL;
 	q->params.frequency_hz = (uint32_t)hz;
 	q->params.kernel_stacks = m->config->kernel_stacks;
+	q->params.single_step = m->config->heap_single_step || json_is_true(json_object_get(params, "single_step"));
 	q->params.code = m->code;
 	q->params.is_on_demand = 1;
 	return 0;

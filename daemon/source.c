@@ -413,3 +413,10 @@ int source_accounting_open(void)
 
 	return fd < 0 ? -errno : fd;
 }
+
+void source_processes(
+        struct source_instance *i, void (*each)(void *userdata, const struct source_process *process), void *userdata)
+{
+	if (i->source->processes)
+		i->source->processes(i, each, userdata);
+}

@@ -73,6 +73,16 @@ struct source_note {
 	uint64_t value;
 };
 
+/* A process that a source does something to. */
+struct source_process {
+	pid_t pid;
+	const char *method;      /* in words; a literal */
+	uint32_t sites, refused; /* probed places; places that are not probed because they would cost too much */
+	bool is_in;              /* the probes are in now */
+	double slow_down;        /* what they have cost so far, as a part of its own CPU time */
+	double budget;           /* what they may */
+};
+
 struct source {
 	const char *name;                                  /* profile type: "cpu" */
 	struct source_value_type types[SAMPLE_VALUES_MAX]; /* sample types; ends at the first NULL */
@@ -94,6 +104,9 @@ struct source {
 	unsigned (*notes)(struct source_instance *i, struct source_note *ret);
 	int (*set_rate)(struct source_instance *i, uint64_t rate); /* NULL: cannot be changed */
 	void (*tick)(struct source_instance *i); /* about once a second: hot-plug and the like; NULL: nothing */
+	/* What is done to single processes, where the source does that; NULL: nothing. */
+	void (*processes)(struct source_instance *i, void (*each)(void *userdata, const struct source_process *process),
+	        void *userdata);
 	void (*close)(struct source_instance *i);
 };
 
@@ -105,6 +118,7 @@ struct source_params {
 	uint32_t frequency_hz; /* cpu */
 	uint64_t interval;     /* heap: bytes a sample; offcpu: nanoseconds a sample; 0: the source's default */
 	int kernel_stacks;
+	bool single_step;              /* heap: probe also where the kernel must single-step, ten times as costly */
 	int is_on_demand;              /* a person waits for it and may spend more */
 	const struct targets *targets; /* borrowed during source_open; NULL: the whole host */
 	uint32_t ring_bytes;           /* 0: the source's default */
@@ -155,6 +169,10 @@ void source_stats(struct source_instance *i, struct source_stats *ret);
 /* Calls each with every named counter of the programs (totals since source_open). */
 void source_counters(
         struct source_instance *i, void (*each)(void *userdata, const char *name, uint64_t value), void *userdata);
+
+/* Calls each with every process that the source does something to; not at all for most sources. */
+void source_processes(
+        struct source_instance *i, void (*each)(void *userdata, const struct source_process *process), void *userdata);
 
 /* Asks the kernel to account run time of BPF programs while the returned fd is open (about 20 ns a run); negative errno
  * where it cannot. */

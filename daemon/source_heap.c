@@ -48,8 +48,11 @@
 #define TICKS_FAST_NS NS_PER_SEC /* after probes went in for the first time */
 #define TARGETS_MAX (HEAP_PROCESSES_MAX / 2)
 #define LINKS_FILES_WANTED 16384
+#define FORK_SCAN_AFTER_NS (20 * NS_PER_MS) /* most children of fork run another program by then, or are gone */
+#define LOAD_SCAN_AFTER_NS (20 * NS_PER_MS) /* a library is opened with those that it needs */
+#define LOAD_SCANS_APART_NS (200 * NS_PER_MS)
 
-/* After an exec libraries come in little by little, and dlopen comes when it likes. */
+/* After an exec libraries come in little by little; those opened late are told by the dynamic linker. */
 static const uint64_t scan_after_ms[] = { 2, 10, 50, 200, 1000, 5000 };
 
 struct target {
@@ -66,6 +69,7 @@ struct heap {
 	struct target *processes;
 	struct targets targets;
 	struct heap_prices prices;
+	double stepped_ns; /* price of a hit that is single-stepped */
 	struct cpu_events *ticks;
 	bool is_fast;
 	struct tick {
@@ -80,7 +84,8 @@ struct heap {
 	double error_bytes2, told_bytes, cost_ns, paid_ns;
 	uint64_t stretches, stretch_ns;
 	bool has_survivors;
-	uint32_t full; /* processes beyond TARGETS_MAX, in all */
+	uint64_t nested; /* samples of calls within the allocator, in all */
+	uint32_t full;   /* processes beyond TARGETS_MAX, in all */
 };
 
 /* ---- delivery ---- */
@@ -232,13 +237,15 @@ static void attach(struct source_instance *i, struct heap_process *p)
 
 	if (p->is_duty && !p->budget.is_attached)
 		close_stretch(i, p);
-	r = heap_process_attach(p, &h->programs);
+	r = heap_process_is_same(p) ? heap_process_attach(p, &h->programs) : -ESRCH;
 	if (r < 0) {
 		if (r != -ESRCH)
 			log_debug("heap: cannot probe process %d: error %d", (int)p->pid, -r);
 		return;
 	}
 	note_places(h, p);
+	if (p->steps)
+		p->budget.prices.hit_ns = MAX(p->budget.prices.hit_ns, h->stepped_ns);
 	p->last_attach_ns = clock_now_ns(CLOCK_MONOTONIC);
 	if (p->n_links && !p->budget.is_attached)
 		open_gate(h, p);
@@ -257,12 +264,15 @@ static void scan(struct source_instance *i, struct heap_process *p)
 	int r = heap_process_scan(p, h->sites);
 	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
 
+	p->last_scan_ns = now;
+	heap_process_watch(p, &h->programs);
 	p->next_scan_ns = p->scans < ARRAY_SIZE(scan_after_ms) ? now + scan_after_ms[p->scans++] * NS_PER_MS : 0;
 	if (r > 0 && (p->budget.is_attached || !p->is_duty))
 		attach(i, p); /* the new ones, too */
 }
 
-static int add_process(struct source_instance *i, pid_t pid)
+/* Its first scan comes after so long; 0: at once. */
+static int add_process(struct source_instance *i, pid_t pid, uint64_t after_ns)
 {
 	struct heap *h = i->implementation;
 	_cleanup_(heap_process_freep) struct heap_process *p = NULL;
@@ -279,6 +289,7 @@ static int add_process(struct source_instance *i, pid_t pid)
 	if (r < 0)
 		return r;
 	p->interval = i->period;
+	p->may_step = i->params.single_step;
 	r = heap_process_make_known(p, bpf_map__fd(h->skel->maps.heap_processes));
 	if (r < 0)
 		return r;
@@ -296,7 +307,10 @@ static int add_process(struct source_instance *i, pid_t pid)
 		free(t);
 		return -ENOMEM;
 	}
-	scan(i, t->process);
+	if (after_ns)
+		t->process->next_scan_ns = clock_now_ns(CLOCK_MONOTONIC) + after_ns;
+	else
+		scan(i, t->process);
 	return 0;
 }
 
@@ -305,7 +319,7 @@ static void add_if_selected(struct source_instance *i, pid_t pid)
 	struct heap *h = i->implementation;
 
 	if (pid != getpid() && targets_match(&h->targets, bpf_map__fd(h->skel->maps.selected_pids), pid))
-		(void)add_process(i, pid);
+		(void)add_process(i, pid, 0);
 }
 
 static void add_running(struct source_instance *i)
@@ -427,8 +441,13 @@ static bool heap_values(struct source_instance *i, const struct sample_record *r
 {
 	struct heap *h = i->implementation;
 	double weight = heap_objects_weight(r->value, r->period);
+	const struct target *t = find(h, (pid_t)s->pid);
 
 	s->n_kernel = 0;
+	if (t && heap_process_is_nested(t->process, s->user, s->n_user)) {
+		h->nested++;
+		return false;
+	}
 	if (r->period & HEAP_PERIOD_GIVEN)
 		weight = (double)(r->period & ~HEAP_PERIOD_GIVEN) / (double)MAX(r->value, (__u64)1);
 	(void)heap_objects_add(h->objects, r->object, s, r->value, weight);
@@ -440,6 +459,10 @@ static void on_exec(struct source_instance *i, pid_t pid)
 	struct heap *h = i->implementation;
 	struct target *t = find(h, pid);
 
+	if (t && !heap_process_is_same(t->process)) { /* its exit was lost */
+		forget_process(i, t);
+		t = NULL;
+	}
 	if (!t) {
 		add_if_selected(i, pid);
 		return;
@@ -447,6 +470,25 @@ static void on_exec(struct source_instance *i, pid_t pid)
 	heap_objects_forget(h->objects, (uint32_t)pid, drop_live, h);
 	t->process->scans = 0;
 	scan(i, t->process);
+}
+
+static void on_fork(struct source_instance *i, pid_t child)
+{
+	struct target *t = find(i->implementation, child);
+
+	if (t)
+		forget_process(i, t); /* its exit was lost */
+	(void)add_process(i, child, FORK_SCAN_AFTER_NS);
+}
+
+/* A program that opens and closes libraries all the time is not looked at each time. */
+static void on_load(struct heap_process *p)
+{
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+	uint64_t at = MAX(now + LOAD_SCAN_AFTER_NS, p->last_scan_ns + LOAD_SCANS_APART_NS);
+
+	if (p->next_scan_ns == 0 || p->next_scan_ns > at)
+		p->next_scan_ns = at;
 }
 
 static int heap_record(struct source_instance *i, const void *record, size_t size)
@@ -468,7 +510,12 @@ static int heap_record(struct source_instance *i, const void *record, size_t siz
 		on_exec(i, (pid_t)r->pid);
 		return 0;
 	case RECORD_HEAP_FORK:
-		(void)add_process(i, (pid_t)r->pid);
+		on_fork(i, (pid_t)r->pid);
+		return 0;
+	case RECORD_HEAP_LOAD:
+		t = find(h, (pid_t)r->pid);
+		if (t)
+			on_load(t->process);
 		return 0;
 	case RECORD_HEAP_EXIT:
 		t = find(h, (pid_t)r->pid);
@@ -493,16 +540,34 @@ static int heap_flush(struct source_instance *i)
 	return heap_objects_compact(h->objects);
 }
 
+static void add_lost(void *userdata, const char *name, uint64_t value)
+{
+	if (strcmp(name, "heap-live-full") == 0 || strcmp(name, "heap-calls-full") == 0)
+		*(uint64_t *)userdata += value;
+}
+
+/* Objects that the programs' tables had no room for: allocated, but never told as in use. */
+static uint64_t lost_calls(struct source_instance *i)
+{
+	uint64_t lost = 0;
+
+	source_counters(i, add_lost, &lost);
+	return lost;
+}
+
 static unsigned heap_notes(struct source_instance *i, struct source_note *ret)
 {
 	struct heap *h = i->implementation;
 	struct heap_objects_stats stats;
 	unsigned n = 0;
-	double stepped = 0, error;
+	uint64_t refused = 0, unknown = 0;
+	double error;
 
 	heap_objects_stats(h->objects, &stats);
-	for (const struct target *t = h->processes; t; t = t->hh.next)
-		stepped += t->process->stepped;
+	for (const struct target *t = h->processes; t; t = t->hh.next) {
+		refused += t->process->refused;
+		unknown += t->process->n_links == 0;
+	}
 	error = 2 * heap_objects_error(h->objects);
 	if (h->told_bytes > 0)
 		error = hypot(error, sqrt(h->error_bytes2) / h->told_bytes);
@@ -513,9 +578,10 @@ static unsigned heap_notes(struct source_instance *i, struct source_note *ret)
 	if (h->has_survivors) /* in use says what outlived a stretch of this length on average */
 		ret[n++] = (struct source_note){ "heap.survivors_of_ms_max",
 			h->stretches ? h->stretch_ns / h->stretches / NS_PER_MS : 0 };
-	ret[n++] = (struct source_note){ "heap.refused_sites_max", (uint64_t)stepped };
+	ret[n++] = (struct source_note){ "heap.refused_sites_max", refused };
+	ret[n++] = (struct source_note){ "heap.without_allocator_max", unknown };
 	ret[n++] = (struct source_note){ "heap.processes_over_limit_max", h->full };
-	ret[n++] = (struct source_note){ "heap.objects_dropped_max", stats.dropped };
+	ret[n++] = (struct source_note){ "heap.objects_dropped_max", stats.dropped + lost_calls(i) };
 	h->error_bytes2 = h->told_bytes = h->cost_ns = h->paid_ns = 0;
 	h->stretches = h->stretch_ns = 0;
 	h->has_survivors = false;
@@ -574,6 +640,7 @@ static int heap_load(struct source_instance *i, struct heap *h)
 		.back = h->skel->progs.heap_return,
 		.usdt = h->skel->progs.heap_usdt,
 		.tick = h->skel->progs.heap_tick,
+		.load = h->skel->progs.heap_load,
 		.call_type = session ? UPROBE_ATTACH_SESSION
 		             : multi ? UPROBE_ATTACH_MULTI
 		                     : 0,
@@ -585,6 +652,8 @@ static int heap_load(struct source_instance *i, struct heap *h)
 	        h->skel->progs.heap_return, (enum bpf_attach_type)h->programs.other_type);
 	(void)bpf_program__set_expected_attach_type(
 	        h->skel->progs.heap_usdt, (enum bpf_attach_type)h->programs.other_type);
+	(void)bpf_program__set_expected_attach_type(
+	        h->skel->progs.heap_load, (enum bpf_attach_type)h->programs.other_type);
 	return source_load(i, h->skel->skeleton, &h->skel->rodata->constants);
 }
 
@@ -609,7 +678,7 @@ static void set_prices(struct heap *h, const struct heap_calibration *c)
 
 static int heap_prepare(struct source_instance *i, struct heap *h)
 {
-	struct heap_calibration c;
+	struct heap_calibration c, stepped = { 0 };
 	int r;
 
 	r = heap_objects_new(&HEAP_OBJECTS_LIMITS_DEFAULT, &h->objects);
@@ -618,9 +687,12 @@ static int heap_prepare(struct source_instance *i, struct heap *h)
 	if (r >= 0)
 		r = heap_load(i, h);
 	if (r >= 0)
-		r = heap_calibrate(&h->programs, bpf_map__fd(h->skel->maps.heap_processes), &c);
+		r = heap_calibrate(&h->programs, bpf_map__fd(h->skel->maps.heap_processes), false, &c);
+	if (r >= 0 && i->params.single_step)
+		r = heap_calibrate(&h->programs, bpf_map__fd(h->skel->maps.heap_processes), true, &stepped);
 	if (r < 0)
 		return r;
+	h->stepped_ns = stepped.hit_ns;
 	set_prices(h, &c);
 	return 0;
 }
@@ -691,6 +763,38 @@ static int heap_attach(struct source_instance *i)
 	return 0;
 }
 
+static const char *method_of(const struct heap_process *p, const struct heap_process_sites *sites)
+{
+	if (p->n_links == 0)
+		return "no allocator found";
+	if (sites->has_usdt)
+		return sites->has_calls ? "usdt, malloc" : "usdt";
+	return p->steps ? "malloc, stepped" : "malloc";
+}
+
+static void heap_processes(
+        struct source_instance *i, void (*each)(void *userdata, const struct source_process *process), void *userdata)
+{
+	struct heap *h = i->implementation;
+
+	for (const struct target *t = h->processes; t; t = t->hh.next) {
+		const struct heap_process *p = t->process;
+		double own = (double)(p->meter.cpu_ns - p->first_cpu_ns) - p->budget.cost_ns;
+		struct heap_process_sites sites;
+
+		heap_process_sites(p, &sites);
+		each(userdata, &(struct source_process){
+		                       .pid = p->pid,
+		                       .method = method_of(p, &sites),
+		                       .sites = sites.sites,
+		                       .refused = sites.refused,
+		                       .is_in = p->budget.is_attached,
+		                       .slow_down = own > 0 ? p->budget.cost_ns / own : 0,
+		                       .budget = h->budget,
+		               });
+	}
+}
+
 const struct source heap_source = {
 	.name = "heap",
 	.types = { { "alloc_objects", "count" }, { "alloc_space", "bytes" }, { "inuse_objects", "count" },
@@ -705,5 +809,6 @@ const struct source heap_source = {
 	.flush = heap_flush,
 	.notes = heap_notes,
 	.tick = heap_tick,
+	.processes = heap_processes,
 	.close = heap_close,
 };

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "daemon/features.h"
 #include "daemon/manager.h"
+#include "base/proc_stat.h"
 #include "daemon/usage.h"
 
 #define NUMBER(x) ((json_int_t)(x))
@@ -14,20 +15,32 @@ static void add_counter(void *userdata, const char *name, uint64_t value)
 	(void)json_object_set_new(userdata, name, json_integer(NUMBER(value)));
 }
 
+static void add_process(void *userdata, const struct source_process *p)
+{
+	char comm[PROC_COMM_MAX];
+
+	proc_comm(p->pid, comm);
+	(void)json_array_append_new(
+	        userdata, json_pack("{sIsssssIsIsbsfsf}", "pid", NUMBER(p->pid), "comm", comm, "method", p->method,
+	                          "sites", NUMBER(p->sites), "refused_sites", NUMBER(p->refused), "is_in", p->is_in,
+	                          "slow_down", p->slow_down, "budget", p->budget));
+}
+
 static json_t *source_json(const struct gather *g)
 {
 	struct source_instance *i = gather_instance(g);
 	const struct window *w = gather_window(g);
-	json_t *counters = json_object();
+	json_t *counters = json_object(), *processes = json_array();
 	struct source_stats s;
 
 	source_stats(i, &s);
 	source_counters(i, add_counter, counters);
-	return json_pack("{sssIsIsIsIsIsIsIsIsIso}", "name", source_of(i)->name, "rate", NUMBER(source_rate(i)),
+	source_processes(i, add_process, processes);
+	return json_pack("{sssIsIsIsIsIsIsIsIsIsoso}", "name", source_of(i)->name, "rate", NUMBER(source_rate(i)),
 	        "samples", NUMBER(s.samples), "lost", NUMBER(s.lost + window_counts(w)->lost), "truncated",
 	        NUMBER(s.truncated), "bpf_ns", NUMBER(s.bpf_ns), "bpf_runs", NUMBER(s.bpf_runs), "map_bytes",
 	        NUMBER(s.map_bytes), "window_samples", NUMBER(window_counts(w)->samples), "window_bytes",
-	        NUMBER(window_bytes(w)), "counters", counters);
+	        NUMBER(window_bytes(w)), "counters", counters, "processes", processes);
 }
 
 static json_t *sources_json(const struct manager *m)

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/helper.h"
 #include "base/log.h"
+#include "daemon/leak_watch.h"
 
 #define ANSWER_BYTES_MAX (64u << 10)
 /* A child that was hurried does not run again before. */
@@ -27,7 +28,8 @@ struct storekeeper {
 	struct buffer answer;
 	bool is_amiss;
 	uint64_t runs, failed_runs, cpu_ns, last_run_ns;
-	json_t *sums; /* numbers of all answers added up, and what is no sum as it was last */
+	json_t *sums;       /* numbers of all answers added up, and what is no sum as it was last */
+	json_t *told_leaks; /* keys of those that are in the log */
 	char last_error[128];
 };
 
@@ -116,8 +118,10 @@ static void take_answer(struct storekeeper *k, int status)
 		        WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	else if (error)
 		(void)snprintf(text, sizeof(text), "%s", error);
-	if (answer)
+	if (answer) {
 		add_up(k->sums, answer);
+		leak_watch_log(k->told_leaks, json_object_get(answer, "leaks"));
+	}
 	json_decref(answer);
 	k->failed_runs += text[0] != 0;
 	/* A full disk fails each time: said when it begins. */
@@ -131,6 +135,13 @@ static int arm(struct storekeeper *k, uint64_t after_ns)
 	int r = sd_event_source_set_time_relative(k->timer, after_ns / 1000);
 
 	return r < 0 ? r : sd_event_source_set_enabled(k->timer, SD_EVENT_ONESHOT);
+}
+
+static uint64_t interval_ns(const struct storekeeper *k)
+{
+	uint64_t ns = k->config.window_ns * STOREKEEPER_WINDOWS_APART;
+
+	return MIN(MAX(ns, STOREKEEPER_INTERVAL_MIN_NS), STOREKEEPER_INTERVAL_NS);
 }
 
 static void reap(struct storekeeper *k)
@@ -162,7 +173,7 @@ static int on_answer(sd_event_source *s, int fd, uint32_t events, void *userdata
 		return 0;
 	}
 	reap(k);
-	return arm(k, k->is_amiss ? HURRY_AFTER_NS : STOREKEEPER_INTERVAL_NS);
+	return arm(k, k->is_amiss ? HURRY_AFTER_NS : interval_ns(k));
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
@@ -177,7 +188,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 	r = start(k);
 	if (r < 0) {
 		(void)log_err(r, "cannot start the keeper of the store");
-		return arm(k, STOREKEEPER_INTERVAL_NS);
+		return arm(k, interval_ns(k));
 	}
 	return 0;
 }
@@ -217,7 +228,8 @@ int storekeeper_new(sd_event *event, const struct storekeeper_config *config, st
 	k->answer = BUFFER(ANSWER_BYTES_MAX);
 	k->event = sd_event_ref(event);
 	k->sums = json_object();
-	if (!k->sums)
+	k->told_leaks = json_object();
+	if (!k->sums || !k->told_leaks)
 		return -ENOMEM;
 	r = sd_event_add_time_relative(event, &k->timer, CLOCK_MONOTONIC, 0, 0, on_timer, k);
 	if (r >= 0)
@@ -242,6 +254,7 @@ struct storekeeper *storekeeper_free(struct storekeeper *k)
 	(void)close_fd(k->answer_fd);
 	buffer_done(&k->answer);
 	json_decref(k->sums);
+	json_decref(k->told_leaks);
 	free(k->store_path);
 	free(k);
 	return NULL;

@@ -1,7 +1,9 @@
 /* Keeps the store in order: merges old windows, removes what retention says, makes a missing index again. The work is
  * done by a child (this executable with other arguments, at low priority), so neither a slow disk nor a large merge
  * ever holds the drain; a child killed at any moment leaves the store whole (docs/store.md). What it removed, merged or
- * set aside is in the log, and in the stats for `emberctl status`. */
+ * set aside is in the log, and in the stats for `emberctl status`.
+ *
+ * It also looks for leaks (daemon/leak_watch.h), as reading windows is its work: each is logged once. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,6 +14,9 @@
 struct storekeeper;
 
 #define STOREKEEPER_INTERVAL_NS (300 * 1000000000ull)
+/* Where windows are shorter than a minute it comes so much oftener, so that leaks are told while they are news. */
+#define STOREKEEPER_WINDOWS_APART 5
+#define STOREKEEPER_INTERVAL_MIN_NS (20 * 1000000000ull)
 #define STOREKEEPER_RECONCILE_EVERY 12 /* runs */
 #define STOREKEEPER_ARGUMENT "--storekeeper"
 
@@ -20,6 +25,7 @@ struct storekeeper_config {
 	uint64_t max_profile_bytes;
 	uint64_t age_ns, max_bytes; /* 0: no limit */
 	double min_free_disk;       /* fraction; 0: no limit */
+	uint64_t window_ns;         /* of the continuous profile */
 };
 
 /* The first run begins at once. */

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/units.h"
+#include "daemon/leak_watch.h"
 #include "daemon/storekeeper.h"
 #include "store/compact.h"
 #include "store/rebuild.h"
@@ -124,6 +125,7 @@ static int run(struct round *k)
 		return 0;
 	retained = retain(k);
 	merged = merge(k);
+	(void)json_object_set_new(k->told, "leaks", leak_watch_look(k->store));
 	r = r < 0 ? r : retained < 0 ? retained : merged;
 	return r == -EAGAIN ? 0 : r;
 }

@@ -13,6 +13,7 @@
 #include <sys/statfs.h>
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/proc_stat.h"
 
 _Static_assert(TARGET_RULES_MAX == SELECT_RULES_MAX && TARGET_COMM_MAX == COMM_BYTES, "one limit for both sides");
 
@@ -119,16 +120,11 @@ struct process {
 
 static uint32_t parent_of(uint32_t pid)
 {
-	_cleanup_free_ char *text = NULL;
-	unsigned parent = 0;
+	struct proc_stat stat;
 	char name[64];
-	const char *end;
 
 	(void)snprintf(name, sizeof(name), "/proc/%u/stat", pid);
-	if (file_read_all(AT_FDCWD, name, 4096, &text, NULL) < 0)
-		return 0;
-	end = strrchr(text, ')'); /* the name before it may hold anything */
-	return end && sscanf(end, ") %*c %u", &parent) == 1 ? parent : 0;
+	return proc_stat_read(AT_FDCWD, name, &stat) < 0 ? 0 : stat.parent;
 }
 
 static size_t processes_read(struct process **ret)

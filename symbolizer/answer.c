@@ -209,8 +209,8 @@ int answer_symbols(const void *answer, size_t bytes, uint32_t n_queries, struct 
 
 static int site_check(const struct site *s)
 {
-	if (s->function < SITE_MALLOC || s->function > SITE_USDT_FREE || s->allocator < ALLOCATOR_LIBC ||
-	        s->allocator > ALLOCATOR_USDT || memchr(s->name, 0, sizeof(s->name)) == NULL)
+	if (s->function < SITE_MALLOC || s->function > SITE_LOADER || s->allocator < ALLOCATOR_LIBC ||
+	        s->allocator >= ALLOCATOR_MAX || memchr(s->name, 0, sizeof(s->name)) == NULL)
 		return -EBADMSG;
 	if (s->probe < s->entry || s->probe - s->entry > 4096)
 		return -EBADMSG;

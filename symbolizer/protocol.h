@@ -137,29 +137,35 @@ enum site_function {
 	SITE_FREE,           /* (old), also operator delete */
 	SITE_USDT_ALLOC,     /* otel_memory:alloc(user, size, weighted_bytes) */
 	SITE_USDT_FREE,      /* otel_memory:free(user) */
+	SITE_LOADER,         /* where a dynamic linker stops for debuggers whenever its list of libraries has changed */
 };
 
 enum {
 	SITE_EMULATED = 1 << 0, /* the kernel emulates the instruction at probe: no single step */
 	SITE_AT_ENTRY = 1 << 1, /* the stack pointer still shows the return address: a return probe may be armed */
 	SITE_NULL_IS_MALLOC = 1 << 2, /* realloc(NULL, n) and small alignments go on to this allocator's malloc */
+	SITE_JUMPS = 1 << 4,          /* it may end in a jump to another function, which may be a site as well */
+	SITE_MOVED = 1 << 3,          /* arguments are in operands, not where they came in */
 };
 
 enum site_allocator {
-	ALLOCATOR_LIBC = 1, /* glibc, musl: told apart only where it matters, by SITE_NULL_IS_MALLOC */
+	ALLOCATOR_LIBC = 1, /* glibc, and what is not known better */
+	ALLOCATOR_MUSL,
 	ALLOCATOR_JEMALLOC,
 	ALLOCATOR_TCMALLOC,
 	ALLOCATOR_MIMALLOC,
 	ALLOCATOR_USDT,
+	ALLOCATOR_MAX,
 };
 
 struct site {
 	uint64_t entry; /* file offset of the function */
 	uint64_t probe; /* file offset to probe: the first emulated instruction with the arguments still in place */
 	uint64_t counter_offset; /* USDT: file offset of its semaphore, 0 for none */
+	uint32_t size_bytes; /* of the function; a call that comes from here is none of the program's. 0: not known */
 	uint16_t function, allocator, flags;
 	uint16_t after[2];   /* where the code goes on after probe: low 12 bits of the file offset */
-	uint8_t operands[3]; /* USDT: DWARF numbers of the registers that hold the arguments */
-	uint8_t padding;
+	uint8_t operands[3]; /* DWARF numbers of the registers that hold the arguments */
+	uint8_t padding[3];
 	char name[32];
 };

@@ -11,6 +11,7 @@
 #define STRTAB_BYTES_MAX (512u << 20)
 #define NOTE_BYTES_MAX (4u << 20)
 #define CODE_BYTES 64
+#define FUNCTION_BYTES_MAX (64u << 10)
 
 /* Under which names a function stands in which allocator. Aliases share an address and count once. */
 static const struct known {
@@ -28,6 +29,7 @@ static const struct known {
 	{ "pvalloc", SITE_MALLOC },
 	{ "free", SITE_FREE },
 	{ "cfree", SITE_FREE },
+	{ "_dl_debug_state", SITE_LOADER },
 };
 
 static const struct prefix {
@@ -63,7 +65,8 @@ static const struct {
 } marks[] = {
 	{ "mallocx", ALLOCATOR_JEMALLOC, 0 }, { "MallocExtension_ReleaseFreeMemory", ALLOCATOR_TCMALLOC, 0 },
 	{ "tc_malloc", ALLOCATOR_TCMALLOC, 0 }, { "mi_malloc", ALLOCATOR_MIMALLOC, 0 },
-	{ "gnu_get_libc_version", ALLOCATOR_LIBC, SITE_NULL_IS_MALLOC },
+	{ "__libc_malloc_impl", ALLOCATOR_MUSL, 0 }, /* musl, linked statically */
+	{ "__dls3", ALLOCATOR_MUSL, 0 }, { "gnu_get_libc_version", ALLOCATOR_LIBC, SITE_NULL_IS_MALLOC },
 	{ "_int_malloc", ALLOCATOR_LIBC, SITE_NULL_IS_MALLOC }, /* glibc, linked statically */
 };
 
@@ -101,27 +104,67 @@ static unsigned arguments_of(uint16_t function)
 	}
 }
 
-static void add_function(struct sites *s, const char *name, uint64_t vaddr, uint16_t function, uint16_t allocator)
+/* Jumps are looked for byte by byte: one that is none costs a little time at each call, one that is missed would have
+ * the call counted twice. */
+static bool jumps_away(const struct sites *s, const struct site *site)
 {
-	struct site site = { .function = function, .allocator = allocator ? allocator : s->allocator };
 	_cleanup_free_ uint8_t *code = NULL;
-	struct instruction_slide slide;
+
+	if (elf_file_read(s->elf, site->entry, site->size_bytes, FUNCTION_BYTES_MAX, &code) < 0)
+		return true;
+	for (uint32_t at = 0; at + 5 <= site->size_bytes; at++) {
+		int32_t distance;
+		int64_t target;
+
+		if (code[at] != 0xe9)
+			continue;
+		memcpy(&distance, code + at + 1, sizeof(distance));
+		target = (int64_t)at + 5 + distance;
+		if (target < 0 || target >= (int64_t)site->size_bytes)
+			return true;
+	}
+	return false;
+}
+
+/* The loader's is met some ten times in a program's life: it may be stepped. */
+static void find_probe(struct site *site, const uint8_t *code, size_t size)
+{
+	struct instruction_slide slide = { 0 };
+
+	if (site->function == SITE_LOADER) {
+		slide.is_emulated = true;
+	} else {
+		slide = instruction_slide(code, size, arguments_of(site->function));
+		memcpy(site->operands, slide.registers, sizeof(site->operands));
+	}
+	site->probe = site->entry + slide.offset;
+	for (size_t i = 0; i < ARRAY_SIZE(site->after); i++)
+		site->after[i] = (uint16_t)((site->entry + (uint64_t)(int64_t)slide.after[i]) & 0xfff);
+	site->flags =
+	        (uint16_t)(SITE_AT_ENTRY | (slide.is_emulated ? SITE_EMULATED : 0) | (slide.is_moved ? SITE_MOVED : 0));
+}
+
+static void add_function(
+        struct sites *s, const Elf64_Sym *symbol, const char *name, const struct known *k, const struct prefix *prefix)
+{
+	struct site site = { .function = k->function };
+	_cleanup_free_ uint8_t *code = NULL;
 	uint64_t room, size;
 
+	site.allocator = prefix && prefix->allocator ? prefix->allocator : s->allocator;
 	/* A C library's reallocarray goes on to its realloc: counted there. */
-	if (function == SITE_REALLOCARRAY && site.allocator == ALLOCATOR_LIBC)
-		return;
-	if (elf_file_offset_of(s->elf, vaddr, &site.entry, &room) < 0)
+	if ((site.function == SITE_REALLOCARRAY && site.allocator == ALLOCATOR_LIBC) ||
+	        elf_file_offset_of(s->elf, symbol->st_value, &site.entry, &room) < 0)
 		return;
 	size = MIN(room, (uint64_t)CODE_BYTES);
 	if (elf_file_read(s->elf, site.entry, size, CODE_BYTES, &code) < 0)
 		return;
-	slide = instruction_slide(code, size, arguments_of(function));
-	site.probe = site.entry + slide.offset;
-	for (size_t i = 0; i < ARRAY_SIZE(site.after); i++)
-		site.after[i] = (uint16_t)((site.entry + (uint64_t)(int64_t)slide.after[i]) & 0xfff);
-	site.flags =
-	        (uint16_t)(SITE_AT_ENTRY | (slide.is_emulated ? SITE_EMULATED : 0) | (allocator == 0 ? s->flags : 0));
+	site.size_bytes = (uint32_t)MIN(MIN(symbol->st_size, room), (uint64_t)FUNCTION_BYTES_MAX);
+	find_probe(&site, code, size);
+	if (jumps_away(s, &site))
+		site.flags |= SITE_JUMPS;
+	if (!prefix || prefix->allocator == 0)
+		site.flags |= s->flags;
 	(void)snprintf(site.name, sizeof(site.name), "%s", name);
 	(void)add_site(s, &site);
 }
@@ -140,7 +183,7 @@ static bool has_own_operators(uint16_t allocator)
 	return allocator == ALLOCATOR_TCMALLOC || allocator == ALLOCATOR_JEMALLOC || allocator == ALLOCATOR_MIMALLOC;
 }
 
-static void look_at_symbol(struct sites *s, const char *name, uint64_t vaddr)
+static void look_at_symbol(struct sites *s, const Elf64_Sym *symbol, const char *name)
 {
 	const struct known *k;
 
@@ -151,11 +194,11 @@ static void look_at_symbol(struct sites *s, const char *name, uint64_t vaddr)
 			continue;
 		k = find_known(functions, ARRAY_SIZE(functions), name + skip);
 		if (k)
-			add_function(s, name, vaddr, k->function, prefixes[i].allocator);
+			add_function(s, symbol, name, k, &prefixes[i]);
 	}
 	k = has_own_operators(s->allocator) ? find_known(operators, ARRAY_SIZE(operators), name) : NULL;
 	if (k)
-		add_function(s, name, vaddr, k->function, 0);
+		add_function(s, symbol, name, k, NULL);
 }
 
 /* Flags of a plain name are not known before the whole table was seen for marks: so it is walked twice. */
@@ -182,7 +225,7 @@ static void walk_symbols(struct sites *s, const Elf64_Sym *symbols, size_t n, co
 			if (pass == 0)
 				look_for_mark(s, strings + symbols[i].st_name);
 			else if (type == STT_FUNC)
-				look_at_symbol(s, strings + symbols[i].st_name, symbols[i].st_value);
+				look_at_symbol(s, &symbols[i], strings + symbols[i].st_name);
 		}
 }
 

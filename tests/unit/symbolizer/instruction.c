@@ -2,13 +2,16 @@
 #include "symbolizer/instruction.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct expectation {
 	const char *what;
-	uint8_t code[16];
+	uint8_t code[32];
 	unsigned n_arguments;
 	uint32_t offset;
 	bool is_emulated;
+	uint8_t registers[INSTRUCTION_ARGUMENTS_MAX]; /* looked at where is_moved */
+	bool is_moved;
 };
 
 /* Beginnings of real functions: glibc 2.36, jemalloc 5.3, mimalloc 2.0. */
@@ -21,6 +24,17 @@ static const struct expectation expectations[] = {
 	{ "mov rdi,rsi clobbers", { 0x48, 0x89, 0xf7, 0x55, 0x00 }, 1, 0, false },
 	{ "mov rdx,rdi is fine for one argument", { 0x48, 0x89, 0xfa, 0x55, 0x00 }, 1, 3, true },
 	{ "and clobbers for three", { 0x48, 0x89, 0xfa, 0x55, 0x00 }, 3, 0, false },
+	{ "add of a byte whose register is not certain", { 0x80, 0xc5, 0x01, 0x55, 0x00 }, 1, 0, false },
+	{ "nop of several bytes is passed", { 0x0f, 0x1f, 0x44, 0, 0, 0x55, 0x00 }, 1, 5, true },
+	{ "mi_malloc: size moved to rsi, ja",
+	        { 0x48, 0x8b, 0x05, 0x49, 0xb4, 0, 0, 0x48, 0x89, 0xfe, 0x64, 0x48, 0x8b, 0x38, 0x48, 0x81, 0xfe, 0,
+	                0x04, 0, 0, 0x77, 0x29 },
+	        1, 21, true, { 4 }, true },
+	{ "mi_aligned_alloc: swapped, jmp",
+	        { 0x48, 0x89, 0xf8, 0x48, 0x89, 0xf7, 0x48, 0x89, 0xc6, 0xe9, 0xbc, 0x3a, 0xff, 0xff }, 2, 9, true,
+	        { 4, 5 }, true },
+	{ "a 32-bit mov is no copy", { 0x89, 0xfe, 0x31, 0xff, 0x55, 0x00 }, 1, 0, false },
+	{ "mul takes rax and rdx", { 0x48, 0x89, 0xf8, 0x48, 0xf7, 0xe6, 0x55, 0x00 }, 2, 6, true, { 5, 4 }, false },
 	{ "ret", { 0xc3, 0x90 }, 1, 0, false },
 };
 
@@ -33,6 +47,9 @@ static void slides_stop_where_arguments_are_still_in_place(void **state)
 
 		if (s.offset != e->offset || s.is_emulated != e->is_emulated)
 			fail_msg("%s: offset %u emulated %d", e->what, s.offset, s.is_emulated);
+		if (s.is_moved != e->is_moved ||
+		        (e->is_moved && memcmp(s.registers, e->registers, sizeof(s.registers)) != 0))
+			fail_msg("%s: registers %u %u %u", e->what, s.registers[0], s.registers[1], s.registers[2]);
 	}
 }
 

@@ -1,0 +1,60 @@
+#include "base/proc_stat.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+#define STAT_BYTES_MAX 8192
+
+static uint64_t tick_ns(void)
+{
+	return NS_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+int proc_stat_read(int dirfd, const char *path, struct proc_stat *ret)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned long long user, system, start, pages;
+	unsigned parent;
+	const char *p;
+	int r = file_read_all(dirfd, path, STAT_BYTES_MAX, &text, NULL);
+
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
+	/* Fields 4, 14, 15, 22 and 24; the name before them may hold blanks and brackets, so count from its last one.
+	 */
+	p = strrchr(text, ')');
+	if (!p || sscanf(p + 1,
+	                  " %*c %u %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu %llu %*s %*s %*s %*s %*s %*s %llu %*s %llu",
+	                  &parent, &user, &system, &start, &pages) != 5)
+		return -EBADMSG;
+	*ret = (struct proc_stat){
+		.parent = parent,
+		.user_ns = user * tick_ns(),
+		.system_ns = system * tick_ns(),
+		.start_ns = start * tick_ns(),
+		.rss_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE),
+	};
+	return 0;
+}
+
+bool proc_stat_began_at(const struct proc_stat *s, uint64_t start_ns)
+{
+	return s->start_ns / tick_ns() == start_ns / tick_ns();
+}
+
+void proc_comm(int pid, char ret[PROC_COMM_MAX])
+{
+	_cleanup_free_ char *text = NULL;
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	ret[0] = 0;
+	if (file_read_all(AT_FDCWD, path, STAT_BYTES_MAX, &text, NULL) >= 0)
+		(void)snprintf(ret, PROC_COMM_MAX, "%.*s", (int)strcspn(text, "\n"), text);
+}

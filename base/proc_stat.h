@@ -1,0 +1,19 @@
+/* /proc/PID/stat: the fields that emberd looks at. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+struct proc_stat {
+	uint32_t parent;
+	uint64_t user_ns, system_ns; /* CPU time, to a tick of the clock */
+	uint64_t start_ns;           /* since boot, to a tick */
+	uint64_t rss_bytes;
+};
+
+/* path: "1234/stat" below dirfd, or absolute. -ESRCH: the process is gone; -EBADMSG. */
+int proc_stat_read(int dirfd, const char *path, struct proc_stat *ret);
+/* The name of a process as it is now, without its last newline; "" where it is gone. */
+#define PROC_COMM_MAX 16
+void proc_comm(int pid, char ret[PROC_COMM_MAX]);
+/* Whether it is the process that began then, which is told to the nanosecond: PIDs are used again. */
+bool proc_stat_began_at(const struct proc_stat *s, uint64_t start_ns);
