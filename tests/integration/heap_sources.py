@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""How each process is asked: an allocator that tells its samples by USDT is asked nothing else; one that is opened late is found;
+places that must be single-stepped are probed only where it was asked for; status tells all of it."""
+import json
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import check
+from pprof import Profile
+
+check.need_root()
+check.need_tool("gcc")
+SOURCE = check.SOURCE / "tests/workloads"
+FLAGS = ["-O2", "-g", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"]
+# An allocator of its own whose malloc begins with what the kernel must single-step, with no emulated place to slide to.
+STEPPED = """
+#include <stdlib.h>
+void *malloc(size_t);
+__asm__(".globl _rjem_malloc\\n.type _rjem_malloc, @function\\n_rjem_malloc:\\n.cfi_startproc\\nsub $8, %rsp\\n"
+        ".cfi_adjust_cfa_offset 8\\ncall malloc@PLT\\nadd $8, %rsp\\n.cfi_adjust_cfa_offset -8\\nret\\n.cfi_endproc\\n"
+        ".size _rjem_malloc, .-_rjem_malloc\\n");
+void *_rjem_malloc(size_t);
+void *late_alloc(size_t size) { return _rjem_malloc(size); }
+void late_free(void *p) { free(p); }
+"""
+# A whole allocator that is nobody else's: blocks of one size from mappings, under names that Rust's crates give theirs.
+OWN = """
+#define _GNU_SOURCE
+#include <stddef.h>
+#include <sys/mman.h>
+static void *freed;
+static char *at, *end;
+__attribute__((noinline)) void *_rjem_malloc(size_t size)
+{
+    void *p = freed;
+    if (size > 2048)
+        return NULL;
+    if (p) {
+        freed = *(void **)p;
+        return p;
+    }
+    if (end - at < 2048) {
+        at = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        end = at + (1 << 20);
+    }
+    p = at;
+    at += 2048;
+    return p;
+}
+__attribute__((noinline)) void _rjem_free(void *p)
+{
+    if (!p)
+        return;
+    *(void **)p = freed;
+    freed = p;
+}
+void *late_alloc(size_t size) { return _rjem_malloc(size); }
+void late_free(void *p) { _rjem_free(p); }
+"""
+
+
+def build(scratch):
+    check.run("gcc", *FLAGS, SOURCE / "heap_late.c", "-o", f"{scratch}/late", "-ldl")
+    check.run("gcc", *FLAGS, "-shared", "-fPIC", SOURCE / "heap_usdt.c", "-o", f"{scratch}/usdt.so")
+    with open(f"{scratch}/stepped.c", "w") as f:
+        f.write(STEPPED)
+    check.run("gcc", *FLAGS, "-shared", "-fPIC", f"{scratch}/stepped.c", "-o", f"{scratch}/stepped.so")
+    with open(f"{scratch}/own.c", "w") as f:
+        f.write(OWN)
+    check.run("gcc", *FLAGS, "-shared", "-fPIC", f"{scratch}/own.c", "-o", f"{scratch}/own.so")
+
+
+def record(scratch, *command, options=()):
+    path = f"{scratch}/out.pb.gz"
+    done = check.run(check.EMBERCTL, "record", "-e", "heap", "--heap-interval", "4096", *options, "-o", path, "--", *command)
+    truth = {w[0]: list(map(int, w[1:])) for w in map(str.split, done.stdout.splitlines()) if len(w) == 4}
+    return Profile(path), truth
+
+
+def late_allocator(scratch):
+    p, truth = record(scratch, f"{scratch}/late", 8, f"{scratch}/own.so")
+    objects, size, kept = truth["late_caller"]
+    check.near(p.cum(1)["late_caller"] / size, 1, 0.08, "an allocator opened after 8 s: bytes allocated, of the truth")
+    check.near(p.cum(3)["late_caller"] / kept, 1, 0.15, "an allocator opened after 8 s: bytes in use, of the truth")
+
+
+def usdt(scratch):
+    p, truth = record(scratch, f"{scratch}/late", 1, f"{scratch}/usdt.so")
+    objects, size, kept = truth["late_caller"]
+    late = [s for s in p.samples if any(f.name == "late_caller" for f in s.stack)]
+    told = [s for s in late if s.stack[0].name == "late_alloc"]
+    check.near(sum(s.values[1] for s in told) / size, 1, 0.02, "USDT: weighted bytes as the allocator told them")
+    check.near(sum(s.values[3] for s in told) / kept, 1, 0.15, "USDT: bytes in use")
+    # Beneath it malloc of the C library is an allocator of its own, whose blocks are 16 bytes larger.
+    beneath = [s for s in late if s.stack[0].name != "late_alloc"]
+    check.near(sum(s.values[1] for s in beneath) / (size * 1040 / 1024), 1, 0.1, "USDT: the C library's blocks beneath it")
+
+
+def stepped(scratch):
+    p, _ = record(scratch, f"{scratch}/late", 1, f"{scratch}/stepped.so")
+    check.that(p.ledger()["heap.refused_sites_max"] >= 1, "a place that must be single-stepped is refused, and counted")
+    by = lambda p: sum(s.values[1] for s in p.samples if s.stack[0].name == "_rjem_malloc")
+    check.that(by(p) == 0, "nothing is sampled there")
+    p, truth = record(scratch, f"{scratch}/late", 1, f"{scratch}/stepped.so", options=["--single-step"])
+    check.that(p.ledger()["heap.refused_sites_max"] == 0, "--single-step: nothing is refused")
+    share, stated = by(p) / truth["late_caller"][1], p.ledger()["heap.error_permille_max"] / 1000
+    check.near(share, 1, max(0.15, 3 * stated), f"--single-step: bytes allocated there, of the truth (error stated {stated})")
+
+
+def status(scratch):
+    config, socket = f"{scratch}/emberd.conf", f"{scratch}/run/control.sock"
+    with open(config, "w") as f:
+        f.write(f"[Profile]\nSources=heap\nInterval=5s\nHeapSingleStep=no\n[Target]\nComm=late\nComm=workload-heap_k\n"
+                f"[Store]\nPath={scratch}/store\n")
+    emberd = subprocess.Popen([check.EMBERD, "--config", config, "--runtime-dir", f"{scratch}/run"])
+    targets = [subprocess.Popen([f"{scratch}/late", "2", f"{scratch}/usdt.so"], stdout=subprocess.DEVNULL),
+               subprocess.Popen([check.workload("heap_known"), "8", "100", "1"], stdout=subprocess.DEVNULL)]
+    time.sleep(5)
+    told = json.loads(check.run(check.EMBERCTL, "status", "--json", "--source", socket).stdout)
+    text = check.run(check.EMBERCTL, "status", "--source", socket).stdout
+    by_pid = {p["pid"]: p for s in told["sources"] for p in s["processes"]}
+    check.that(by_pid.get(targets[0].pid, {}).get("method") == "usdt, malloc", f"status: {by_pid.get(targets[0].pid)}")
+    known = by_pid.get(targets[1].pid, {})
+    check.that(known.get("method") == "malloc" and known["sites"] >= 6 and known["refused_sites"] == 0 and known["is_in"]
+               and known["comm"] == "workload-heap_k" and 0 <= known["slow_down"] < 0.05 and known["budget"] == 0.03,
+               f"status: {known}")
+    check.that("usdt, malloc" in text and str(targets[1].pid) in text, "status for a person has the processes")
+    for t in targets:
+        t.kill()
+        t.wait()
+    emberd.terminate()
+    emberd.wait(timeout=30)
+
+
+with check.scratch() as directory:
+    build(directory)
+    for test in (late_allocator, usdt, stepped, status):
+        if not sys.argv[1:] or test.__name__ in sys.argv[1:]:
+            test(directory)
+check.finish()
