@@ -84,8 +84,8 @@ struct heap {
 	double error_bytes2, told_bytes, cost_ns, paid_ns;
 	uint64_t stretches, stretch_ns;
 	bool has_survivors;
-	uint64_t nested; /* samples of calls within the allocator, in all */
-	uint32_t full;   /* processes beyond TARGETS_MAX, in all */
+	uint64_t gone_refused, gone_unknown; /* places and processes not probed, of processes that are gone */
+	uint32_t full;                       /* processes beyond TARGETS_MAX, in all */
 };
 
 /* ---- delivery ---- */
@@ -170,6 +170,8 @@ static void forget_process(struct source_instance *i, struct target *t)
 	heap_objects_forget(h->objects, id, drop_live, h);
 	(void)bpf_map_delete_elem(bpf_map__fd(h->skel->maps.heap_processes), &id);
 	(void)bpf_map_delete_elem(bpf_map__fd(h->skel->maps.heap_intervals), &id);
+	h->gone_refused += t->process->refused;
+	h->gone_unknown += t->process->n_links == 0;
 	HASH_DEL(h->processes, t);
 	(void)heap_process_free(t->process);
 	free(t);
@@ -444,10 +446,8 @@ static bool heap_values(struct source_instance *i, const struct sample_record *r
 	const struct target *t = find(h, (pid_t)s->pid);
 
 	s->n_kernel = 0;
-	if (t && heap_process_is_nested(t->process, s->user, s->n_user)) {
-		h->nested++;
-		return false;
-	}
+	if (t && heap_process_is_nested(t->process, s->user, s->n_user))
+		return false; /* the call that it was made in counts */
 	if (r->period & HEAP_PERIOD_GIVEN)
 		weight = (double)(r->period & ~HEAP_PERIOD_GIVEN) / (double)MAX(r->value, (__u64)1);
 	(void)heap_objects_add(h->objects, r->object, s, r->value, weight);
@@ -560,7 +560,7 @@ static unsigned heap_notes(struct source_instance *i, struct source_note *ret)
 	struct heap *h = i->implementation;
 	struct heap_objects_stats stats;
 	unsigned n = 0;
-	uint64_t refused = 0, unknown = 0;
+	uint64_t refused = h->gone_refused, unknown = h->gone_unknown;
 	double error;
 
 	heap_objects_stats(h->objects, &stats);
@@ -583,7 +583,7 @@ static unsigned heap_notes(struct source_instance *i, struct source_note *ret)
 	ret[n++] = (struct source_note){ "heap.processes_over_limit_max", h->full };
 	ret[n++] = (struct source_note){ "heap.objects_dropped_max", stats.dropped + lost_calls(i) };
 	h->error_bytes2 = h->told_bytes = h->cost_ns = h->paid_ns = 0;
-	h->stretches = h->stretch_ns = 0;
+	h->stretches = h->stretch_ns = h->gone_refused = h->gone_unknown = 0;
 	h->has_survivors = false;
 	return n;
 }
