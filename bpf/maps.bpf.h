@@ -85,10 +85,11 @@ struct scratch {
 	__u32 n_frames;    /* in frames, kernel's and user's */
 	__u32 frame_flags; /* FRAME_* of the frame to come */
 	__u32 switches;
-	__u32 at_entry; /* the first frame's function has just been called: the stack pointer shows where it returns to */
-	__u32 doubt; /* enum stack_end: a frame pointer was followed where nothing says that there is one */
+	__u32 at_entry; /* the first frame's function has just been called: the stack pointer shows where it returns to
+	                 */
+	__u32 doubt;    /* enum stack_end: a frame pointer was followed where nothing says that there is one */
 	__u32 by_rows, by_fp;
-	__u64 trampoline; /* where return probes make calls return to; 0: none is armed in this thread */
+	__u64 trampoline;               /* where return probes make calls return to; 0: none is armed in this thread */
 	struct unwind_registers missed; /* of the first frame without rows; pc 0: none */
 	__u32 missed_at, missed_flags, missed_switches;
 	__u64 exe_file;  /* struct file of the executable, whose index is in the record */

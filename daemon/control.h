@@ -2,7 +2,8 @@
  *
  *	-> {"id": 7, "method": "status", "params": {...}}
  *	<- {"id": 7, "result": {...}}
- *	<- {"id": 7, "result": {...}, "fd": true}    a descriptor comes with it; several come in the order of their lines
+ *	<- {"id": 7, "result": {...}, "fd": true}    a descriptor comes with it; several come in the order of their
+ *lines
  *	<- {"id": 7, "error": "one sentence", "errno": 22}
  *	<- {"id": 7, "event": {...}}           zero or more before the result of a long call
  *

@@ -215,7 +215,7 @@ static int measure(
 	r = own_offset(&offset);
 	if (r < 0)
 		return r;
-	offset += is_stepped; /* the pop after the push */
+	offset += is_stepped;                 /* the pop after the push */
 	for (int i = 0; r >= 0 && i < 2; i++) /* once to warm up */
 		r = ask(fd, &plain);
 	if (r >= 0)

@@ -328,18 +328,30 @@ void heap_process_watch(struct heap_process *p, const struct heap_programs *prog
 	                                         p->pid, sites, n, &p->loader) < 0;
 }
 
+static const char *method_of(const struct heap_process *p, bool usdt, bool calls)
+{
+	if (p->n_links == 0)
+		return "no allocator found";
+	if (usdt)
+		return calls ? "usdt, malloc" : "usdt";
+	return p->steps ? "malloc, stepped" : "malloc";
+}
+
 void heap_process_sites(const struct heap_process *p, struct heap_process_sites *ret)
 {
+	bool usdt = false, calls = false;
+
 	*ret = (struct heap_process_sites){ .refused = p->refused };
 	for (size_t k = 0; k < p->n_links; k++) {
 		const struct heap_links *l = &p->links[k];
 
-		ret->has_usdt |= has_usdt(l->allocator);
-		ret->has_calls |= !has_usdt(l->allocator);
+		usdt |= has_usdt(l->allocator);
+		calls |= !has_usdt(l->allocator);
 		for (uint32_t i = 0; i < l->allocator->n_sites; i++)
 			ret->sites += is_wanted(l->allocator, &l->allocator->sites[i]);
 	}
 	ret->sites -= MIN(ret->sites, p->refused);
+	ret->method = method_of(p, usdt, calls);
 }
 
 bool heap_process_is_nested(const struct heap_process *p, const struct user_frame *frames, size_t n)

@@ -67,7 +67,7 @@ void heap_process_watch(struct heap_process *p, const struct heap_programs *prog
 
 struct heap_process_sites {
 	uint32_t sites, refused;
-	bool has_usdt, has_calls; /* how its allocators are asked */
+	const char *method; /* how its allocators are asked, in words: a literal */
 };
 void heap_process_sites(const struct heap_process *p, struct heap_process_sites *ret);
 

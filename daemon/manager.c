@@ -188,8 +188,8 @@ static bool spec_is_equal(const struct target_spec *a, const struct target_spec 
 static bool profile_is_equal(const struct config *a, const struct config *b)
 {
 	return config_list_equal(&a->sources, &b->sources) && a->frequency_hz == b->frequency_hz &&
-	       a->kernel_stacks == b->kernel_stacks && a->heap_single_step == b->heap_single_step && spec_is_equal(&a->include, &b->include) &&
-	       spec_is_equal(&a->exclude, &b->exclude);
+	       a->kernel_stacks == b->kernel_stacks && a->heap_single_step == b->heap_single_step &&
+	       spec_is_equal(&a->include, &b->include) && spec_is_equal(&a->exclude, &b->exclude);
 }
 
 static int open_store(const struct manager *m, const struct config *c, const char *path, struct store **ret)

@@ -9,7 +9,6 @@
 #include <ctype.h>
 #include <math.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -613,17 +612,6 @@ static void heap_close(struct source_instance *i)
 	i->implementation = NULL;
 }
 
-/* Each link is a descriptor, and so is each allocator: more than the usual 1024 for many targets. */
-static void raise_files_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= LINKS_FILES_WANTED)
-		return;
-	limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)LINKS_FILES_WANTED);
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static int heap_load(struct source_instance *i, struct heap *h)
 {
 	bool multi = features_has(FEATURE_UPROBE_MULTI), session = features_has(FEATURE_UPROBE_SESSION);
@@ -718,7 +706,7 @@ static int heap_open(struct source_instance *i)
 	        clock_now_ns(CLOCK_MONOTONIC));
 	i->period = i->params.interval ? i->params.interval : INTERVAL_DEFAULT;
 	h->hold = code_hold(i->params.code);
-	raise_files_limit();
+	uprobe_want_files(LINKS_FILES_WANTED);
 	return heap_prepare(i, h);
 }
 
@@ -763,15 +751,6 @@ static int heap_attach(struct source_instance *i)
 	return 0;
 }
 
-static const char *method_of(const struct heap_process *p, const struct heap_process_sites *sites)
-{
-	if (p->n_links == 0)
-		return "no allocator found";
-	if (sites->has_usdt)
-		return sites->has_calls ? "usdt, malloc" : "usdt";
-	return p->steps ? "malloc, stepped" : "malloc";
-}
-
 static void heap_processes(
         struct source_instance *i, void (*each)(void *userdata, const struct source_process *process), void *userdata)
 {
@@ -785,7 +764,7 @@ static void heap_processes(
 		heap_process_sites(p, &sites);
 		each(userdata, &(struct source_process){
 		                       .pid = p->pid,
-		                       .method = method_of(p, &sites),
+		                       .method = sites.method,
 		                       .sites = sites.sites,
 		                       .refused = sites.refused,
 		                       .is_in = p->budget.is_attached,

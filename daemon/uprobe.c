@@ -5,6 +5,7 @@
 #include <linux/bpf.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 struct uprobe {
@@ -106,4 +107,14 @@ struct uprobe *uprobe_detach(struct uprobe *u)
 		(void)bpf_link__destroy(u->links[i]);
 	free(u);
 	return NULL;
+}
+
+void uprobe_want_files(uint64_t n)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= n)
+		return;
+	limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)n);
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }

@@ -29,3 +29,5 @@ int uprobe_attach(const struct bpf_program *prog, int attach_type, int is_return
         const struct uprobe_site *sites, size_t n, struct uprobe **ret);
 struct uprobe *uprobe_detach(struct uprobe *u); /* NULL in, NULL out; waits for the kernel (tens of ms) */
 DEFINE_CLEANUP(struct uprobe *, uprobe_detach)
+/* A link is a descriptor: asks for room for so many, more than the usual 1024, as far as the hard limit allows. */
+void uprobe_want_files(uint64_t n);

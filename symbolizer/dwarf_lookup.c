@@ -11,8 +11,8 @@
 #define WORK_PER_ADDRESS 256ull
 #define WORK_AT_LEAST (1ull << 24)
 
-/* Pages of .debug_info are given back after each unit and after that much of root DIEs; those of the other sections, which
- * units share, after four times as much. */
+/* Pages of .debug_info are given back after each unit and after that much of root DIEs; those of the other sections,
+ * which units share, after four times as much. */
 #define FORGET_BYTES (8ull << 20)
 
 struct lookup {

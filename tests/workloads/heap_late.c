@@ -1,6 +1,6 @@
-/* An allocator that comes late: heap_late WAIT LIBRARY [ROUNDS]. Waits for WAIT seconds, opens LIBRARY, and has its function
- * late_alloc(size) make 20,000 blocks of 1,024 bytes in 4 seconds of CPU time, of which every fourth stays. With ROUNDS it
- * opens and closes the library so often instead, with a few blocks in each. Prints:
+/* An allocator that comes late: heap_late WAIT LIBRARY [ROUNDS]. Waits for WAIT seconds, opens LIBRARY, and has its
+ * function late_alloc(size) make 20,000 blocks of 1,024 bytes in 4 seconds of CPU time, of which every fourth stays.
+ * With ROUNDS it opens and closes the library so often instead, with a few blocks in each. Prints:
  *
  *   late_caller objects bytes inuse_bytes */
 #include <dlfcn.h>

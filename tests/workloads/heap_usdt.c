@@ -23,7 +23,7 @@ __attribute__((noinline)) void *late_alloc(size_t size)
 		return NULL;
 	h->is_sampled = n++ % SAMPLE == 0;
 	if (h->is_sampled)
-		DTRACE_PROBE3(otel_memory, alloc, h + 1, size, size *SAMPLE);
+		DTRACE_PROBE3(otel_memory, alloc, h + 1, size, size * SAMPLE);
 	return h + 1;
 }
 

@@ -27,8 +27,13 @@ static uint64_t start_ns_of(pid_t pid)
 
 static struct sample sample_at(const struct user_frame *frame, pid_t pid)
 {
-	return (struct sample){ .pid = (uint32_t)pid, .tid = (uint32_t)pid, .process_start_ns = start_ns_of(pid),
-		.comm = "unit", .thread = "unit", .user = frame, .n_user = 1 };
+	return (struct sample){ .pid = (uint32_t)pid,
+		.tid = (uint32_t)pid,
+		.process_start_ns = start_ns_of(pid),
+		.comm = "unit",
+		.thread = "unit",
+		.user = frame,
+		.n_user = 1 };
 }
 
 static const struct user_frame frame_a = { .file = 20, .offset = 0x100 }, frame_b = { .file = 20, .offset = 0x200 };
@@ -72,7 +77,7 @@ static void touch(struct resident *r, char *from, size_t bytes, unsigned shift, 
 
 		*(volatile char *)(from + at) = 1;
 		if (MEMORY_PAGE_WATCHED(MEMORY_REGION_HASH(address >> MEMORY_REGION_SHIFT),
-			    (uint32_t)(address >> MEMORY_PAGE_SHIFT) & 511, shift))
+		            (uint32_t)(address >> MEMORY_PAGE_SHIFT) & 511, shift))
 			assert_int_equal(resident_touch(r, &s, address, shift, MEMORY_REACH_PAGE), 0);
 	}
 }
