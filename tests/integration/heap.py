@@ -29,7 +29,8 @@ def fast_is_within_its_error(run):
     what = "as fast as it can"
     check.near(run.ratio(1), 1, 1.5 * run.stated, f"{what}: allocated bytes by truth, error stated {run.stated:.3f}")
     for name in PLACES:
-        check.near(run.share_error(name), 0, 3, f"{what}: points of {name}'s share of bytes")
+        # a standard error is 1 to 1.5 points in so short a run; bench/heap-bias holds many runs to 3
+        check.near(run.share_error(name), 0, 6, f"{what}: points of {name}'s share of bytes")
     check.that(run.ledger["heap.duty_stretches"] > 1, f"{what}: probed in stretches")
     cost, budget = run.ledger["heap.probe_cost_ns"], run.ledger["heap.probe_budget_ns"]
     check.that(0.5 * budget < cost < 1.5 * budget, f"{what}: probing took {cost / 1e6:.0f} of {budget / 1e6:.0f} ms")
