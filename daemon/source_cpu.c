@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -16,17 +17,37 @@
 
 #define CPU_HZ_DEFAULT 100
 #define CPU_HZ_MAX 10000
+#define WANDER_MIN 5 /* thousandths of the period: at 100 Hz half a period a second */
+#define WANDER_MAX 15
 
 struct cpu {
 	struct cpu_bpf *programs;
 	struct cpu_events *events;
 	bool by_cycles;
 	uint64_t cycles_per_second;
+	int wander; /* thousandths by which the period is longer now; 0 at first */
 };
 
 static uint64_t event_period(const struct cpu *c, uint64_t hz)
 {
 	return c->by_cycles ? c->cycles_per_second / hz : NS_PER_SEC / hz;
+}
+
+/* A fixed period beats with whatever else happens in step with it: of processes that start each 5 ms it would see all
+ * or none. So each second it is a little longer and in the next as much shorter, by lot: the phase wanders, the mean
+ * stays, and a sample weighs the nominal period. */
+static uint64_t wandering_period(struct cpu *c, uint64_t hz)
+{
+	int64_t period = (int64_t)event_period(c, hz);
+	uint8_t lot = 0;
+
+	if (c->wander > 0) {
+		c->wander = -c->wander;
+	} else {
+		(void)!getrandom(&lot, sizeof(lot), GRND_NONBLOCK);
+		c->wander = WANDER_MIN + lot % (WANDER_MAX - WANDER_MIN + 1);
+	}
+	return (uint64_t)(period + period * c->wander / 1000);
 }
 
 /* Nominal, from the kernel's frequency of the CPU; 0 where it is not told. */
@@ -86,7 +107,7 @@ static int cpu_attach(struct source_instance *i)
 		.size = sizeof(attr),
 		.type = c->by_cycles ? PERF_TYPE_HARDWARE : PERF_TYPE_SOFTWARE,
 		.config = c->by_cycles ? PERF_COUNT_HW_CPU_CYCLES : PERF_COUNT_SW_CPU_CLOCK,
-		.sample_period = event_period(c, i->rate),
+		.sample_period = wandering_period(c, i->rate),
 		.disabled = 1,
 	};
 	int r = cpu_events_new(c->programs->progs.cpu_sample, &attr, &c->events);
@@ -96,10 +117,12 @@ static int cpu_attach(struct source_instance *i)
 
 static void cpu_tick(struct source_instance *i)
 {
-	const struct cpu *c = i->implementation;
+	struct cpu *c = i->implementation;
 
-	if (c->events)
-		(void)cpu_events_follow(c->events);
+	if (!c->events)
+		return;
+	(void)cpu_events_set_period(c->events, wandering_period(c, i->rate));
+	(void)cpu_events_follow(c->events);
 }
 
 static int cpu_set_rate(struct source_instance *i, uint64_t hz)
@@ -110,7 +133,7 @@ static int cpu_set_rate(struct source_instance *i, uint64_t hz)
 	if (hz == 0 || hz > CPU_HZ_MAX)
 		return -EINVAL;
 	if (c->events)
-		r = cpu_events_set_period(c->events, event_period(c, hz));
+		r = cpu_events_set_period(c->events, wandering_period(c, hz));
 	if (r < 0)
 		return r;
 	i->rate = hz;
@@ -118,13 +141,12 @@ static int cpu_set_rate(struct source_instance *i, uint64_t hz)
 	return 0;
 }
 
-/* A sample weighs the time between two of its CPU. With cycles that is the nominal time. */
+/* A sample weighs the time between two of its CPU, on average. With cycles that is the nominal time. */
 static bool cpu_values(struct source_instance *i, const struct sample_record *r, struct sample *s)
 {
-	const struct cpu *c = i->implementation;
-
+	(void)r;
 	s->values[0] = 1;
-	s->values[1] = (int64_t)(c->by_cycles ? i->period : r->value);
+	s->values[1] = (int64_t)i->period;
 	return true;
 }
 

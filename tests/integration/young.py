@@ -25,4 +25,9 @@ with check.scratch() as d:
     check.that(total >= 300, f"{total} samples in brief_life")
     check.that(good >= 0.95 * total, f"{good} of {total} are complete to main")
     check.that(nameless <= 0.10 * total, f"{nameless} samples without an executable beside {total}")
+
+    # 200 processes a second and 100 samples a second keep step; the samples must not: each process runs for 2 ms.
+    check.run(check.EMBERCTL, "record", "-F", 100, "-o", path, "--", check.workload("shortlived"), 12, 200, 2)
+    seen = sum(s.values[1] for s in Profile(path).samples if any(f.name == "brief_life" for f in s.stack)) / 1e9
+    check.near(seen, 12 * 200 * 0.002, 1.5, "seconds of CPU time in step with the sampling")
 check.finish()
