@@ -17,7 +17,7 @@ check.need_tool("g++")
 
 SOURCE = "#include <map>\n#include <regex>\n#include <string>\nint main() { std::map<std::string, std::regex> m; return m.size(); }\n"
 PROGRAMS = [
-    ("python3", "python", [sys.executable, "-c", "import json, re\nfor i in range(90): json.loads(json.dumps(list(range(20000))))"]),
+    ("python3", "python", [sys.executable, "-c", "import json, re\nfor i in range(150): json.loads(json.dumps(list(range(20000))))"]),
     ("perl", "perl", ["perl", "-e", "my %h; for my $i (1 .. 6000000) { $h{$i % 1009} .= chr(65 + $i % 26) }"]),
     ("cc1plus", "cc1plus", ["g++", "-O2", "-c", "-o", "/dev/null", "-x", "c++", "-"]),
 ]
