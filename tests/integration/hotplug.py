@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A CPU that goes and comes back: emberd samples on, and samples that CPU again once it is there."""
 import os
+import subprocess
 import sys
 import time
 
@@ -31,6 +32,12 @@ def rate(e):
     return (after - before) / (end - start)
 
 
+def keep_busy(cpus):
+    """A loop on each: an idle CPU's clock may rest."""
+    return [subprocess.Popen(["taskset", "-c", str(cpu), "sh", "-c", "while :; do :; done"]) for cpu in cpus]
+
+
+loops = keep_busy(os.sched_getaffinity(0))
 with check.scratch() as d:
     e = Daemon(d, "[Profile]\nSources=cpu\n")
     cpus = len(os.sched_getaffinity(0))
@@ -42,7 +49,11 @@ with check.scratch() as d:
         check.near(rate(e), 100 * (cpus - 1), 12 * cpus, "with one less")
     finally:
         switch("1")
+    loops += keep_busy(os.sched_getaffinity(0))
     time.sleep(2.5)
     check.near(rate(e), 100 * cpus, 12 * cpus, "and with it back")
     check.that(e.stop() == 0, "and ends well")
+for loop in loops:
+    loop.kill()
+    loop.wait()
 check.finish()
