@@ -48,6 +48,20 @@ bool proc_stat_began_at(const struct proc_stat *s, uint64_t start_ns)
 	return s->start_ns / tick_ns() == start_ns / tick_ns();
 }
 
+int proc_start_ns(int pid, uint64_t *ret)
+{
+	struct proc_stat stat;
+	char path[32];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	r = proc_stat_read(AT_FDCWD, path, &stat);
+	if (r < 0)
+		return r;
+	*ret = stat.start_ns;
+	return 0;
+}
+
 void proc_comm(int pid, char ret[PROC_COMM_MAX])
 {
 	_cleanup_free_ char *text = NULL;

@@ -12,6 +12,8 @@ struct proc_stat {
 
 /* path: "1234/stat" below dirfd, or absolute. -ESRCH: the process is gone; -EBADMSG. */
 int proc_stat_read(int dirfd, const char *path, struct proc_stat *ret);
+/* When a process began, since boot, to a tick of the clock. */
+int proc_start_ns(int pid, uint64_t *ret);
 /* The name of a process as it is now, without its last newline; "" where it is gone. */
 #define PROC_COMM_MAX 16
 void proc_comm(int pid, char ret[PROC_COMM_MAX]);

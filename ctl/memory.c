@@ -89,15 +89,12 @@ static bool is_of(const struct profile *p, uint32_t labels, const char *pid)
 /* When the process began, by the wall clock. */
 static int began_ns(pid_t pid, int64_t *ret)
 {
-	struct proc_stat stat;
-	char path[32];
-	int r;
+	uint64_t start_ns;
+	int r = proc_start_ns(pid, &start_ns);
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	r = proc_stat_read(AT_FDCWD, path, &stat);
 	if (r < 0)
 		return r;
-	*ret = (int64_t)(clock_now_ns(CLOCK_REALTIME) - clock_now_ns(CLOCK_BOOTTIME) + stat.start_ns);
+	*ret = (int64_t)(clock_now_ns(CLOCK_REALTIME) - clock_now_ns(CLOCK_BOOTTIME) + start_ns);
 	return 0;
 }
 

@@ -1,5 +1,4 @@
 /* Code by what a process has mapped: for learning ahead, and for stacks that are finished in user space. */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -26,24 +25,6 @@ static int key_of(int fd, const struct stat *st, struct file_key *ret)
 	return 0;
 }
 
-/* What is mapped there, opened, looked at first. */
-static int mapping_open(pid_t pid, const struct proc_mapping *m, struct stat *ret_st)
-{
-	_cleanup_close_ int looking = -1;
-	char name[128], link[64];
-	int fd;
-
-	(void)snprintf(name, sizeof(name), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, m->start, m->end);
-	looking = open(name, O_PATH | O_CLOEXEC);
-	if (looking < 0 || fstat(looking, ret_st) < 0)
-		return -errno;
-	if (!S_ISREG(ret_st->st_mode))
-		return -ENOENT;
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", looking);
-	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	return fd < 0 ? -errno : fd;
-}
-
 /* Where the file system does not tell the generation: a file that samples have met already. */
 static int find_met(const struct code *c, const struct stat *st, uint32_t *ret_index)
 {
@@ -63,10 +44,13 @@ int code_expect(struct code *c, pid_t pid, const struct proc_mapping *mapping, b
 		.is_sampled = is_sampled,
 	};
 	_cleanup_close_ int fd = -1;
+	char name[128];
 	struct stat st;
 	int r;
 
-	fd = mapping_open(pid, mapping, &st);
+	(void)snprintf(
+	        name, sizeof(name), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, mapping->start, mapping->end);
+	fd = reach_regular(name, &st);
 	if (fd < 0)
 		return fd;
 	if (key_of(fd, &st, &m.reach.key) < 0)

@@ -22,25 +22,11 @@ _Static_assert((int)HEAP_MALLOC == (int)SITE_MALLOC && (int)HEAP_FREE == (int)SI
                        (int)HEAP_MOVED == (int)SITE_MOVED && (int)HEAP_JUMPS == (int)SITE_JUMPS,
         "a site's function and flags travel in the cookie as they are");
 
-static int start_of(pid_t pid, uint64_t *ret_ns)
-{
-	struct proc_stat stat;
-	char path[32];
-	int r;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	r = proc_stat_read(AT_FDCWD, path, &stat);
-	if (r < 0)
-		return r;
-	*ret_ns = stat.start_ns;
-	return 0;
-}
-
 bool heap_process_is_same(const struct heap_process *p)
 {
 	uint64_t start_ns;
 
-	return start_of(p->pid, &start_ns) >= 0 && start_ns == p->start_ns;
+	return proc_start_ns(p->pid, &start_ns) >= 0 && start_ns == p->start_ns;
 }
 
 int heap_process_new(pid_t pid, struct heap_process **ret)
@@ -58,7 +44,7 @@ int heap_process_new(pid_t pid, struct heap_process **ret)
 		return -r;
 	r = heap_process_cpu(p, &p->first_cpu_ns);
 	if (r >= 0)
-		r = start_of(pid, &p->start_ns);
+		r = proc_start_ns(pid, &p->start_ns);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(p);
