@@ -12,10 +12,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/cpu_events.h"
 #include "daemon/heap_calibrate.h"
 #include "daemon/heap_objects.h"
 #include "daemon/heap_process.h"
+#include "daemon/heap_ticks.h"
 #include "daemon/sources.h"
 #include "daemon/targets.h"
 #include "bpf/heap.skel.h"
@@ -38,13 +38,7 @@
 #define SAMPLING_SHARE 0.25 /* of the budget, at most, for samples: the rest is for hits */
 #define HITS_PER_SAMPLE 16.0
 #define STEP_NS (10 * NS_PER_MS) /* how often accounts are looked at */
-
-/* Ticks are more while probes are in that the budget will take out. By the CPU's clock each takes 1 to 60 us from
- * whatever it comes upon (in virtual machines), so not many more. */
-#define TICK_NS 1000000u
-#define TICK_INSTRUCTIONS 200000u
-#define TICKS_SLOWER 10
-#define TICKS_FAST_NS NS_PER_SEC /* after probes went in for the first time */
+#define TICKS_FAST_NS NS_PER_SEC /* many ticks after probes went in for the first time */
 #define TARGETS_MAX (HEAP_PROCESSES_MAX / 2)
 #define LINKS_FILES_WANTED 16384
 #define FORK_SCAN_AFTER_NS (20 * NS_PER_MS) /* most children of fork run another program by then, or are gone */
@@ -69,11 +63,7 @@ struct heap {
 	struct targets targets;
 	struct heap_prices prices;
 	double stepped_ns; /* price of a hit that is single-stepped */
-	struct cpu_events *ticks;
-	bool is_fast;
-	struct tick {
-		uint64_t period, progress; /* what one stands for: without what it takes itself */
-	} fast, slow;
+	struct heap_ticks *ticks;
 	sd_event_source *timer;
 	uint64_t hold;
 	double budget;
@@ -184,28 +174,6 @@ static int set_interval(struct heap *h, struct heap_process *p, uint64_t interva
 	return bpf_map_update_elem(bpf_map__fd(h->skel->maps.heap_intervals), &id, &interval, BPF_ANY) < 0 ? -errno : 0;
 }
 
-static void note_place(struct heap *h, const struct site *s)
-{
-	for (size_t k = 0; k < ARRAY_SIZE(s->after); k++) {
-		uint32_t n = h->skel->bss->n_after, i = 0;
-
-		while (i < n && h->skel->bss->after[i] != s->after[k])
-			i++;
-		if (i < n || n == HEAP_AFTER_MAX)
-			continue;
-		h->skel->bss->after[n] = s->after[k];
-		h->skel->bss->n_after = n + 1;
-	}
-}
-
-/* Where ticks that belong to a probe come down. */
-static void note_places(struct heap *h, const struct heap_process *p)
-{
-	for (size_t k = 0; k < p->n_links; k++)
-		for (uint32_t n = 0; n < p->links[k].allocator->n_sites; n++)
-			note_place(h, &p->links[k].allocator->sites[n]);
-}
-
 static void account(struct heap *h, struct heap_process *p)
 {
 	if (read_meter(h, p) >= 0)
@@ -244,7 +212,7 @@ static void attach(struct source_instance *i, struct heap_process *p)
 			log_debug("heap: cannot probe process %d: error %d", (int)p->pid, -r);
 		return;
 	}
-	note_places(h, p);
+	heap_ticks_note_places(h->ticks, p);
 	if (p->steps)
 		p->budget.prices.hit_ns = MAX(p->budget.prices.hit_ns, h->stepped_ns);
 	p->last_attach_ns = clock_now_ns(CLOCK_MONOTONIC);
@@ -380,11 +348,7 @@ static void set_ticks(struct heap *h)
 
 		fast |= p->budget.is_attached && (p->is_duty || now - p->last_attach_ns < TICKS_FAST_NS);
 	}
-	if (!h->ticks || fast == h->is_fast ||
-	        cpu_events_set_period(h->ticks, fast ? h->fast.period : h->slow.period) < 0)
-		return;
-	h->skel->data->tick = fast ? h->fast.progress : h->slow.progress;
-	h->is_fast = fast;
+	heap_ticks_set_fast(h->ticks, fast);
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
@@ -430,8 +394,7 @@ static void heap_tick(struct source_instance *i)
 {
 	struct heap *h = i->implementation;
 
-	if (h->ticks)
-		(void)cpu_events_follow(h->ticks);
+	(void)heap_ticks_follow(h->ticks);
 	for (struct target *t = h->processes; t; t = t->hh.next)
 		adapt_interval(i, t->process);
 }
@@ -602,7 +565,7 @@ static void heap_close(struct source_instance *i)
 		(void)heap_process_free(t->process);
 		free(t);
 	}
-	(void)cpu_events_free(h->ticks);
+	(void)heap_ticks_free(h->ticks);
 	heap_bpf__destroy(h->skel);
 	(void)heap_sites_free(h->sites);
 	(void)heap_objects_free(h->objects);
@@ -648,17 +611,13 @@ static int heap_load(struct source_instance *i, struct heap *h)
 static void set_prices(struct heap *h, const struct heap_calibration *c)
 {
 	bool by_instructions = features_has(FEATURE_USER_INSTRUCTIONS);
-	uint64_t period = by_instructions ? TICK_INSTRUCTIONS : TICK_NS;
-	uint64_t own = by_instructions ? 0 : (uint64_t)c->tick_ns;
 
-	h->fast = (struct tick){ .period = period, .progress = period - own };
-	h->slow = (struct tick){ .period = period * TICKS_SLOWER, .progress = period * TICKS_SLOWER - own };
 	h->prices = (struct heap_prices){
 		.hit_ns = c->hit_ns,
 		.sample_ns = MAX(SAMPLE_NS, c->hit_ns),
 		.user_ns = by_instructions ? 0 : c->user_ns, /* probes add no instructions */
 		.user_error_ns = by_instructions ? 0 : USER_ERROR_SHARE * c->hit_ns,
-		.tick = (double)h->fast.progress,
+		.tick = heap_ticks_progress(h->ticks),
 	};
 	log_debug("heap: a hit costs %.0f ns here, the code after it %.0f ns more, a tick %.0f ns", c->hit_ns,
 	        c->user_ns, c->tick_ns);
@@ -678,6 +637,9 @@ static int heap_prepare(struct source_instance *i, struct heap *h)
 		r = heap_calibrate(&h->programs, bpf_map__fd(h->skel->maps.heap_processes), false, &c);
 	if (r >= 0 && i->params.single_step)
 		r = heap_calibrate(&h->programs, bpf_map__fd(h->skel->maps.heap_processes), true, &stepped);
+	if (r < 0)
+		return r;
+	r = heap_ticks_new(h->skel, c.tick_ns, &h->ticks);
 	if (r < 0)
 		return r;
 	h->stepped_ns = stepped.hit_ns;
@@ -710,24 +672,6 @@ static int heap_open(struct source_instance *i)
 	return heap_prepare(i, h);
 }
 
-static int attach_ticks(struct heap *h)
-{
-	bool by_instructions = features_has(FEATURE_USER_INSTRUCTIONS);
-	const struct perf_event_attr attr = {
-		.size = sizeof(attr),
-		.type = by_instructions ? PERF_TYPE_HARDWARE : PERF_TYPE_SOFTWARE,
-		.config = by_instructions ? PERF_COUNT_HW_INSTRUCTIONS : PERF_COUNT_SW_CPU_CLOCK,
-		.sample_period = h->slow.period,
-		.disabled = 1,
-		.exclude_kernel = by_instructions,
-		.exclude_hv = by_instructions,
-	};
-	int r = cpu_events_new(h->skel->progs.heap_tick, &attr, &h->ticks);
-
-	h->skel->data->tick = h->slow.progress;
-	return r < 0 ? r : cpu_events_follow(h->ticks);
-}
-
 static int heap_attach(struct source_instance *i)
 {
 	struct heap *h = i->implementation;
@@ -744,7 +688,7 @@ static int heap_attach(struct source_instance *i)
 	h->skel->links.heap_exit = bpf_program__attach(h->skel->progs.heap_exit);
 	if (!h->skel->links.heap_exec || !h->skel->links.heap_fork || !h->skel->links.heap_exit)
 		return -errno;
-	r = attach_ticks(h);
+	r = heap_ticks_follow(h->ticks);
 	if (r < 0)
 		return r;
 	add_running(i);
