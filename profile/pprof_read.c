@@ -87,7 +87,8 @@ static void reader_done(struct reader *r)
 	id_map_done(&r->locations);
 	free(r->memo_table.slots);
 	free(r->memos);
-	free(r->rows);
+	free(r->samples);
+	free(r->values);
 }
 
 /* ---- walking ---- */
@@ -350,15 +351,14 @@ static int merge_comment(struct reader *r, uint64_t index, void *userdata)
 
 static int commit(struct reader *r)
 {
-	const size_t width = r->header.n_sample_types + 1;
 	const struct profile_header before = *profile_header(r->dst);
 	struct comment_sizes sizes = { .bytes = PROFILE_COMMENTS_MAX * sizeof(char *) };
 	int e;
 
-	if (r->n_rows > UINT32_MAX / 4)
+	if (r->n_samples > UINT32_MAX / 4)
 		return reader_refuse(r, -ENOSPC);
 	merge_header(profile_header(r->dst), &r->header);
-	e = profile_reserve_samples(r->dst, (uint32_t)r->n_rows);
+	e = profile_reserve_samples(r->dst, (uint32_t)r->n_samples);
 	if (e < 0)
 		e = reader_refuse(r, e);
 	else
@@ -369,13 +369,9 @@ static int commit(struct reader *r)
 		*profile_header(r->dst) = before;
 		return e;
 	}
-	for (size_t i = 0; i < r->n_rows; i++) {
-		const int64_t *row = r->rows + i * width;
-
-		e = profile_add_sample(r->dst, (uint32_t)((uint64_t)row[0] >> 32), (uint32_t)row[0], row + 1, NULL);
-		assert(e >= 0);
-	}
-	return 0;
+	e = profile_add_samples(r->dst, r->samples, r->values, r->n_samples);
+	assert(e >= 0);
+	return e;
 }
 
 static int read_message(struct reader *r)

@@ -54,8 +54,9 @@ struct reader {
 	uint32_t n_memos, room_memos;
 	uint64_t seed;
 
-	int64_t *rows; /* n_sample_types + 1 numbers each: stack << 32 | labels, values */
-	size_t n_rows, room_rows;
+	struct profile_sample *samples; /* in dst's indices */
+	int64_t *values;                /* n_sample_types each */
+	size_t n_samples, room_samples;
 	uint32_t empty_stack;
 };
 

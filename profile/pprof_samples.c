@@ -54,9 +54,12 @@ static int read_label(struct reader *r, struct cursor c, struct profile_label *r
 }
 
 struct sample_fields {
+	const uint8_t *end;   /* of the sample */
 	struct cursor labels; /* from the first to past the last */
 	uint32_t n_labels;
 	bool labels_apart; /* other fields stand between them */
+	bool has_set;      /* the labels are known by their bytes and were not looked at */
+	uint32_t set;
 	uint32_t n_locations, n_values;
 	int64_t values[PROFILE_SAMPLE_TYPES_MAX];
 	uint32_t *locations; /* room for PROFILE_STACK_DEPTH_MAX */
@@ -117,25 +120,27 @@ static bool memo_equal(const void *owner, uint32_t i, const void *key)
 	return m->size == k->size && (k->size == 0 || memcmp(r->all.at + m->start, k->at, k->size) == 0);
 }
 
-/* The label set of a sample, by its bytes: a file has few distinct ones. */
-static int label_set(struct reader *r, const struct sample_fields *s, uint32_t *ret)
+static uint32_t memo_hash(const struct reader *r, const struct memo_key *k)
 {
-	const struct memo_key key = { s->n_labels ? s->labels.at : r->all.at,
-		s->n_labels ? (size_t)(s->labels.end - s->labels.at) : 0 };
-	uint32_t hash, i;
+	return table_hash(XXH3_64bits_withSeed(k->at, k->size, r->seed));
+}
+
+static bool recall_labels(const struct reader *r, struct cursor c, uint32_t *ret_set)
+{
+	const struct memo_key key = { c.at, (size_t)(c.end - c.at) };
+	uint32_t i = table_find(&r->memo_table, memo_hash(r, &key), memo_equal, r, &key);
+
+	if (i == TABLE_NONE)
+		return false;
+	*ret_set = r->memos[i].set;
+	return true;
+}
+
+static int remember_labels(struct reader *r, struct cursor c, uint32_t set)
+{
+	const struct memo_key key = { c.at, (size_t)(c.end - c.at) };
 	int e;
 
-	if (s->labels_apart)
-		return read_labels(r, s->labels, ret);
-	hash = table_hash(XXH3_64bits_withSeed(key.at, key.size, r->seed));
-	i = table_find(&r->memo_table, hash, memo_equal, r, &key);
-	if (i != TABLE_NONE) {
-		*ret = r->memos[i].set;
-		return 0;
-	}
-	e = read_labels(r, (struct cursor){ key.at, key.at + key.size }, ret);
-	if (e < 0)
-		return e;
 	if (r->n_memos == r->room_memos) {
 		uint32_t room = MAX(r->room_memos * 2, 64u);
 
@@ -147,9 +152,28 @@ static int label_set(struct reader *r, const struct sample_fields *s, uint32_t *
 	e = reader_grow_table(r, &r->memo_table);
 	if (e < 0)
 		return e;
-	r->memos[r->n_memos] = (struct label_memo){ (uint32_t)(key.at - r->all.at), (uint32_t)key.size, *ret };
-	table_insert(&r->memo_table, hash, r->n_memos++);
+	r->memos[r->n_memos] = (struct label_memo){ (uint32_t)(key.at - r->all.at), (uint32_t)key.size, set };
+	table_insert(&r->memo_table, memo_hash(r, &key), r->n_memos++);
 	return 0;
+}
+
+/* Labels are a sample's last fields and a file has few distinct sets: what was all labels from the first one to the end
+ * is known by its bytes from then on. */
+static int label_set(struct reader *r, const struct sample_fields *s, uint32_t *ret)
+{
+	const struct cursor labels = s->n_labels ? s->labels : (struct cursor){ r->all.at, r->all.at };
+	int e;
+
+	if (s->has_set) {
+		*ret = s->set;
+		return 0;
+	}
+	if (!s->n_labels && recall_labels(r, labels, ret))
+		return 0;
+	e = read_labels(r, labels, ret);
+	if (e < 0 || s->labels_apart || (s->n_labels && labels.end != s->end))
+		return e;
+	return remember_labels(r, labels, *ret);
 }
 
 /* ---- samples ---- */
@@ -195,6 +219,27 @@ __attribute__((always_inline)) static inline int take_numbers(struct reader *r, 
 	return e;
 }
 
+/* Ids of one and two bytes, which most are, without a branch that cannot be foretold; whatever else, or is wrong, goes
+ * the long way. */
+static int take_locations(struct reader *r, struct sample_fields *s, struct field *f)
+{
+	const uint32_t *const dense = r->locations.dense, n_dense = r->locations.n_dense;
+	struct cursor *c = &f->bytes;
+	uint32_t n = s->n_locations;
+
+	while (f->wire == WIRE_BYTES && c->end - c->at >= 2 && n < PROFILE_STACK_DEPTH_MAX) {
+		const uint32_t is_long = c->at[0] >> 7, high = is_long ? c->at[1] : 0;
+		const uint32_t i = ((c->at[0] & 0x7fu) | high << 7) - 1;
+
+		if (high >= 0x80 || i >= n_dense || dense[i] == PROFILE_NONE)
+			break;
+		s->locations[n++] = dense[i];
+		c->at += 1 + is_long;
+	}
+	s->n_locations = n;
+	return take_numbers(r, s, f, take_location);
+}
+
 static int take_label(struct reader *r, struct sample_fields *s, const struct field *f)
 {
 	if (f->wire != WIRE_BYTES)
@@ -212,11 +257,14 @@ static int split_sample(struct reader *r, struct cursor c, struct sample_fields 
 	struct field f;
 	int e;
 
-	s->n_labels = s->n_locations = s->n_values = 0;
-	s->labels_apart = false;
 	while ((e = cursor_field(&c, &f)) > 0) {
+		if (f.number == SAMPLE_LABEL && s->n_labels == 0) {
+			s->has_set = recall_labels(r, (struct cursor){ f.start, s->end }, &s->set);
+			if (s->has_set)
+				break;
+		}
 		if (f.number == SAMPLE_LOCATION_ID && !(r->options.flags & PPROF_READ_NO_STACKS))
-			e = take_numbers(r, s, &f, take_location);
+			e = take_locations(r, s, &f);
 		else if (f.number == SAMPLE_VALUE)
 			e = take_numbers(r, s, &f, take_value);
 		else if (f.number == SAMPLE_LABEL)
@@ -231,57 +279,55 @@ static int split_sample(struct reader *r, struct cursor c, struct sample_fields 
 	return 0;
 }
 
-static int push_row(struct reader *r, uint32_t stack, uint32_t labels, const int64_t *values)
+static int push_sample(struct reader *r, uint32_t stack, uint32_t labels, const int64_t *values)
 {
-	const size_t width = r->header.n_sample_types + 1;
-	int64_t *row;
-	int e;
+	const size_t stride = r->header.n_sample_types, old = r->room_samples, room = MAX(old * 2, (size_t)256);
+	int e = 0;
 
-	if (r->n_rows == r->room_rows) {
-		size_t room = MAX(r->room_rows * 2, (size_t)256);
-
-		e = reader_alloc(
-		        r, (void **)&r->rows, r->room_rows * width * sizeof(*r->rows), room * width * sizeof(*r->rows));
+	if (r->n_samples == old) {
+		e = reader_alloc(r, (void **)&r->samples, old * sizeof(*r->samples), room * sizeof(*r->samples));
+		if (e >= 0)
+			e = reader_alloc(r, (void **)&r->values, old * stride * sizeof(*r->values),
+			        room * stride * sizeof(*r->values));
 		if (e < 0)
 			return e;
-		r->room_rows = room;
+		r->room_samples = room;
 	}
-	row = r->rows + r->n_rows++ * width;
-	row[0] = (int64_t)((uint64_t)stack << 32 | labels);
-	for (size_t i = 0; i + 1 < width; i++)
-		row[1 + r->value_to[i]] = values[i];
+	for (size_t i = 0; i < stride; i++)
+		r->values[r->n_samples * stride + r->value_to[i]] = values[i];
+	r->samples[r->n_samples++] = (struct profile_sample){ .stack = stack, .labels = labels };
 	return 0;
 }
 
 static int flush_stacks(struct reader *r, struct stacks *w)
 {
-	const size_t width = r->header.n_sample_types + 1;
 	uint32_t indices[READER_BATCH];
 	int e = profile_add_stacks(r->dst, w->locations, w->depths, w->n, indices);
 
 	if (e < 0)
 		return reader_refuse(r, e);
-	for (uint32_t i = 0; i < w->n; i++) {
-		int64_t *row = r->rows + (r->n_rows - w->n + i) * width;
-
-		row[0] = (int64_t)((uint64_t)indices[i] << 32 | (uint32_t)row[0]);
-	}
+	for (uint32_t i = 0; i < w->n; i++)
+		r->samples[r->n_samples - w->n + i].stack = indices[i];
 	w->n = w->n_locations = 0;
 	return 0;
 }
 
 static int read_sample(struct reader *r, struct cursor c, struct stacks *w)
 {
-	struct sample_fields s = { .locations = w->locations + w->n_locations };
+	struct sample_fields s;
 	uint32_t labels;
 	int e;
 
+	s.end = c.end;
+	s.locations = w->locations + w->n_locations;
+	s.n_labels = s.n_locations = s.n_values = 0;
+	s.labels_apart = s.has_set = false;
 	e = split_sample(r, c, &s);
 	if (e >= 0)
 		e = label_set(r, &s, &labels);
 	if (e < 0 || labels == PROFILE_NONE)
 		return e;
-	e = push_row(r, r->empty_stack, labels, s.values);
+	e = push_sample(r, r->empty_stack, labels, s.values);
 	if (e < 0 || (r->options.flags & PPROF_READ_NO_STACKS))
 		return e;
 	w->depths[w->n++] = s.n_locations;

@@ -637,26 +637,33 @@ int profile_reserve_samples(struct profile *p, uint32_t n)
 	return r;
 }
 
-int profile_add_sample(struct profile *p, uint32_t stack, uint32_t labels, const int64_t *values, uint32_t *ret_sample)
+static uint32_t sample_hash(const struct profile *p, const struct profile_sample *key)
 {
-	const struct profile_sample key = { stack, labels };
-	uint32_t hash = table_hash(XXH3_64bits_withSeed(&key, sizeof(key), p->seed)), i;
-	int r;
+	return table_hash(XXH3_64bits_withSeed(key, sizeof(*key), p->seed));
+}
 
-	if (stack >= profile_n_stacks(p) || labels >= profile_n_label_sets(p))
-		return -EINVAL;
+static int sample_check(struct profile *p, const struct profile_sample *key)
+{
 	assert(p->header.n_sample_types <= PROFILE_SAMPLE_TYPES_MAX);
+	if (key->stack >= profile_n_stacks(p) || key->labels >= profile_n_label_sets(p))
+		return -EINVAL;
 	if (!p->stride)
 		p->stride = p->header.n_sample_types;
-	if (p->stride == 0 || p->stride != p->header.n_sample_types)
-		return -EINVAL;
-	i = table_find(&p->sample_table, hash, sample_equal, p, &key);
+	return p->stride == 0 || p->stride != p->header.n_sample_types ? -EINVAL : 0;
+}
+
+static int add_hashed_sample(
+        struct profile *p, const struct profile_sample *key, uint32_t hash, const int64_t *values, uint32_t *ret)
+{
+	uint32_t i = table_find(&p->sample_table, hash, sample_equal, p, key);
+	int r;
+
 	if (i == TABLE_NONE) {
 		r = profile_reserve_samples(p, 1);
 		if (r < 0)
 			return r;
 		i = profile_n_samples(p);
-		pool_push(&p->samples, &key, sizeof(key));
+		pool_push(&p->samples, key, sizeof(*key));
 		pool_push(&p->values, values, p->stride * sizeof(*values));
 		table_insert(&p->sample_table, hash, i);
 	} else {
@@ -665,8 +672,51 @@ int profile_add_sample(struct profile *p, uint32_t stack, uint32_t labels, const
 		for (uint32_t k = 0; k < p->stride; k++)
 			sum[k] = add_saturating(sum[k], values[k]);
 	}
-	if (ret_sample)
+	*ret = i;
+	return 0;
+}
+
+int profile_add_sample(struct profile *p, uint32_t stack, uint32_t labels, const int64_t *values, uint32_t *ret_sample)
+{
+	const struct profile_sample key = { stack, labels };
+	uint32_t i;
+	int r = sample_check(p, &key);
+
+	if (r >= 0)
+		r = add_hashed_sample(p, &key, sample_hash(p, &key), values, &i);
+	if (r >= 0 && ret_sample)
 		*ret_sample = i;
+	return r;
+}
+
+int profile_add_samples(struct profile *p, const struct profile_sample *samples, const int64_t *values, size_t n)
+{
+	for (size_t first = 0; first < n; first += BATCH) {
+		const size_t end = MIN(n, first + BATCH);
+		uint32_t hashes[BATCH], ignored;
+
+		for (size_t i = first; i < end; i++) {
+			hashes[i - first] = sample_hash(p, &samples[i]);
+			table_prefetch(&p->sample_table, hashes[i - first]);
+		}
+		for (size_t i = first; i < end; i++) {
+			uint32_t guess = table_guess(&p->sample_table, hashes[i - first]);
+
+			if (guess == TABLE_NONE)
+				continue;
+			__builtin_prefetch(&POOL_AT(p->samples, struct profile_sample)[guess]);
+			__builtin_prefetch(&POOL_AT(p->values, int64_t)[(size_t)guess * p->stride], 1);
+		}
+		for (size_t i = first; i < end; i++) {
+			int r = sample_check(p, &samples[i]);
+
+			if (r >= 0)
+				r = add_hashed_sample(
+				        p, &samples[i], hashes[i - first], values + i * p->stride, &ignored);
+			if (r < 0)
+				return r;
+		}
+	}
 	return 0;
 }
 
@@ -726,52 +776,4 @@ int profile_set_comment(struct profile *p, uint32_t i, const char *text)
 	free(p->comments[i]);
 	p->comments[i] = copy;
 	return 0;
-}
-
-/* ---- going back ---- */
-
-struct profile_mark profile_mark(const struct profile *p)
-{
-	return (struct profile_mark){
-		.strings = profile_n_strings(p),
-		.mappings = profile_n_mappings(p),
-		.functions = profile_n_functions(p),
-		.locations = profile_n_locations(p),
-		.stacks = profile_n_stacks(p),
-		.label_sets = profile_n_label_sets(p),
-		.samples = profile_n_samples(p),
-	};
-}
-
-void profile_rollback(struct profile *p, const struct profile_mark *mark)
-{
-	const uint32_t n_strings = mark->strings, n_stacks = mark->stacks, n_sets = mark->label_sets;
-
-	table_forget(&p->string_table, n_strings);
-	table_forget(&p->mapping_table, mark->mappings);
-	table_forget(&p->function_table, mark->functions);
-	table_forget(&p->location_table, mark->locations);
-	table_forget(&p->stack_table, n_stacks);
-	table_forget(&p->label_table, n_sets);
-	table_forget(&p->sample_table, mark->samples);
-
-	if (n_strings < profile_n_strings(p))
-		p->string_bytes.size = POOL_AT(p->strings, struct span)[n_strings].first;
-	p->strings.size = n_strings * sizeof(struct span);
-	p->mappings.size = mark->mappings * sizeof(struct profile_mapping);
-	p->functions.size = mark->functions * sizeof(struct profile_function);
-	if (mark->locations < profile_n_locations(p))
-		p->lines.size = POOL_AT(p->locations, struct location)[mark->locations].first_line *
-		                sizeof(struct profile_line);
-	p->locations.size = mark->locations * sizeof(struct location);
-	if (n_stacks < profile_n_stacks(p))
-		p->stack_locations.size = POOL_AT(p->stacks, struct span)[n_stacks].first * sizeof(uint32_t);
-	p->stacks.size = n_stacks * sizeof(struct span);
-	if (n_sets < profile_n_label_sets(p))
-		p->labels.size = POOL_AT(p->label_sets, struct span)[n_sets].first * sizeof(struct profile_label);
-	p->label_sets.size = n_sets * sizeof(struct span);
-	p->samples.size = mark->samples * sizeof(struct profile_sample);
-	p->values.size = (size_t)mark->samples * p->stride * sizeof(int64_t);
-	if (!mark->samples)
-		p->stride = 0;
 }

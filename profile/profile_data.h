@@ -1,4 +1,5 @@
-/* What a profile is made of, for profile.c (putting in) and profile_get.c (looking up). */
+/* What a profile is made of, for the files that put in (profile.c), take away (profile_rollback.c) and look up
+ * (profile_get.c). */
 #pragma once
 #include "profile/profile.h"
 #include "profile/table.h"
