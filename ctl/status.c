@@ -159,7 +159,7 @@ static int add_upload(struct table *t, const json_t *u)
 	(void)snprintf(sent, sizeof(sent), "%llu", (unsigned long long)number(u, "sent"));
 	(void)snprintf(retried, sizeof(retried), "%llu", (unsigned long long)number(u, "retried"));
 	(void)snprintf(dropped, sizeof(dropped), "%llu",
-	        (unsigned long long)(number(u, "dropped") + number(u, "rejected") + number(u, "expired")));
+	        (unsigned long long)number(u, "dropped") + number(u, "rejected") + number(u, "expired"));
 	(void)snprintf(waiting, sizeof(waiting), "%llu", (unsigned long long)number(u, "waiting"));
 	(void)snprintf(aside, sizeof(aside), "%llu", (unsigned long long)number(u, "aside"));
 	(void)units_format_size(spool, number(u, "spool_bytes"));

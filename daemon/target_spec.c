@@ -184,12 +184,20 @@ int target_set_new(const struct target_spec *include, const struct target_spec *
 	return 0;
 }
 
+static bool cgroups_equal(const struct target_cgroup *x, const struct target_cgroup *y, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (x[i].id != y[i].id || x[i].level != y[i].level)
+			return false;
+	return true;
+}
+
 static bool rules_equal(const struct target_rules *x, const struct target_rules *y)
 {
 	return x->n_pids == y->n_pids && x->n_cgroups == y->n_cgroups && x->n_comms == y->n_comms &&
 	       x->n_exes == y->n_exes &&
 	       (x->n_pids == 0 || memcmp(x->pids, y->pids, x->n_pids * sizeof(*x->pids)) == 0) &&
-	       memcmp(x->cgroups, y->cgroups, sizeof(x->cgroups)) == 0 &&
+	       cgroups_equal(x->cgroups, y->cgroups, x->n_cgroups) &&
 	       memcmp(x->comms, y->comms, sizeof(x->comms)) == 0 && memcmp(x->exes, y->exes, sizeof(x->exes)) == 0;
 }
 

@@ -42,7 +42,7 @@ static void simulate(struct simulation *s, const struct program *p, double secon
 	const struct heap_prices prices = { .hit_ns = HIT_NS,
 		.sample_ns = SAMPLE_NS,
 		.user_ns = USER_NS,
-		.user_error_ns = USER_NS / 2,
+		.user_error_ns = USER_NS * 0.5,
 		.tick = 0.1 * MS };
 	struct heap_meter now = { .time_ns = seed };
 	double cpu = 0, hits = 0, samples = 0, seen = 0, rate = 1000, progress = 0, carry = 0;

@@ -60,6 +60,7 @@ _unused_ static int lookup_text(
 
 _unused_ static uint32_t lookup_count(const struct lookup *l, uint32_t query)
 {
+	assert_non_null(l->first);
 	return l->first[query + 1] - l->first[query];
 }
 
