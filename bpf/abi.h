@@ -456,19 +456,22 @@ enum { HEAP_NULL_IS_MALLOC = 1 << 2, HEAP_MOVED = 1 << 3, HEAP_JUMPS = 1 << 4 };
 #define HEAP_CALLS_MAX 1024 /* sampled calls that have not returned yet */
 
 /* One of each process that is probed and each CPU; the program counts. emberd says in another map how many bytes apart
- * its samples are to be on average; 0: the gate is closed, only hits are counted. */
+ * its samples are to be on average; 0: the gate is closed, only hits are counted. With HEAP_ALLOCATED_ONLY frees are
+ * not seen, and what is sampled is not followed. */
+#define HEAP_ALLOCATED_ONLY (1ull << 62)
 struct heap_counters {
 	__s64 countdown; /* bytes until the next sample, drawn for an interval */
 	__u64 interval;
 	__u64 hits; /* of the probes on allocations and frees */
 	__u64 samples;
-	__u64 bytes;    /* of all allocations while the gate was open, sampled or not: exact */
+	__u64 calls;    /* of allocating functions while the gate was open, sampled or not: exact */
+	__u64 bytes;    /* of those */
 	__u64 progress; /* in user mode, by the ticks of heap_tick: nanoseconds, or instructions */
 	/* The last call of a function that may end in a jump to another one: its thread, where it was, its stack
 	 * pointer and what stood there. */
 	__u64 jump_thread, jump_pc, jump_sp, jump_back;
 };
-_Static_assert(sizeof(struct heap_counters) == 80, "heap_counters");
+_Static_assert(sizeof(struct heap_counters) == 88, "heap_counters");
 
 struct heap_key {
 	__u64 address;

@@ -194,23 +194,25 @@ static __always_inline __s64 bytes_asked(struct uprobe_regs *ctx, __u64 cookie, 
 /* The interval in force where the allocation of so many bytes is the one to take, else 0. */
 static __always_inline __u64 is_next(struct heap_counters *p, __u32 pid, __u64 bytes)
 {
-	__u64 *interval = bpf_map_lookup_elem(&heap_intervals, &pid);
+	__u64 *found = bpf_map_lookup_elem(&heap_intervals, &pid), interval;
 
-	if (!interval || !*interval)
+	if (!found || !*found)
 		return 0;
+	interval = *found & ~HEAP_ALLOCATED_ONLY;
 	if (!bytes)
 		bytes = 1;
+	p->calls++;
 	p->bytes += bytes;
 	if (p->interval !=
-	        *interval) { /* the distribution has no memory: a new draw is as good as the rest of an old one */
-		p->interval = *interval;
-		p->countdown = next_sample_in(*interval);
+	        interval) { /* the distribution has no memory: a new draw is as good as the rest of an old one */
+		p->interval = interval;
+		p->countdown = next_sample_in(interval);
 	}
 	p->countdown -= bytes;
 	if (p->countdown > 0)
 		return 0;
-	p->countdown = next_sample_in(*interval);
-	return *interval;
+	p->countdown = next_sample_in(interval);
+	return *found;
 }
 
 /* A function that ends in a jump to another one of the allocator: it was counted there, and is not again here. Told by
@@ -269,7 +271,8 @@ static __always_inline int call(struct uprobe_regs *ctx, __u64 cookie)
 	now.id = id = __sync_fetch_and_add(&last_id, 1) + 1;
 	if (HEAP_COOKIE_FUNCTION(cookie) == HEAP_POSIX_MEMALIGN)
 		now.out = argument(ctx, cookie, 0);
-	if (!emit_sample_object(ctx, PROFILE_HEAP, bytes, id, interval, EMIT_AT_ENTRY))
+	if (!emit_sample_object(ctx, PROFILE_HEAP, bytes, id, interval & ~HEAP_ALLOCATED_ONLY, EMIT_AT_ENTRY) ||
+	        interval & HEAP_ALLOCATED_ONLY)
 		return 1;
 	if (bpf_map_update_elem(&heap_calls, &key, &now, BPF_ANY) != 0) {
 		count(COUNTER_HEAP_CALLS_FULL);

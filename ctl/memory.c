@@ -34,7 +34,7 @@ struct estimate {
 	bool is_survivors; /* what outlived a stretch of probing, not what is in use */
 	bool is_whole;     /* probed since the process began */
 	int64_t bytes, since_ns;
-	double error; /* relative standard error; negative: not known */
+	double error; /* relative, that 95 of 100 keep within; negative: not known */
 };
 
 struct view {
@@ -119,6 +119,8 @@ static int estimate_from(const struct profile *p, pid_t pid, struct estimate *re
 	e.is_survivors = ledger_get(p, "heap.survivors_of_ms_max", &ignored) >= 0;
 	if (ledger_get(p, "heap.error_permille_max", &permille) >= 0)
 		e.error = (double)permille / 1000;
+	if (ledger_get(p, "heap.error_unknown_max", &ignored) >= 0 && ignored > 0)
+		e.error = -1;
 	e.is_whole = e.is_dump || (began_ns(pid, &began) >= 0 && began + (int64_t)START_MARGIN_NS >= h->time_ns);
 	*ret = e;
 	return 0;
@@ -286,7 +288,9 @@ static int show(const struct view *v, uint64_t most)
 		return 0;
 	}
 	if (e->error >= 0)
-		(void)snprintf(error, sizeof(error), " (standard error %.1f%%)", 100 * e->error);
+		(void)snprintf(error, sizeof(error), " (give or take %.1f%%)", 100 * e->error);
+	else if (!e->is_dump)
+		(void)snprintf(error, sizeof(error), " (error not known)");
 	printf("allocated and in use%s: %s%s\n", e->is_dump ? ", by the allocator's own profiler" : "",
 	        units_format_size(text, (uint64_t)MAX(e->bytes, (int64_t)0)), error);
 	print_overhead(v);

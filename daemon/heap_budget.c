@@ -13,8 +13,16 @@
 #define RESUME_MIN 0.4
 #define RESUME_MAX 1.0
 
-/* However many hits there were, so much of the progress was the program's own. */
-#define OWN_FRACTION_MIN 0.25
+/* What is not known of a program's price of a hit before it is learned. */
+#define PRICE_MARGIN 1.25
+/* It is learned from so many hits, and is not believed to be further from our own process's. */
+#define LESSON_HITS_MIN 20000.0
+#define LESSON_HITS_MAX 1000000.0
+#define LEARNED_MIN 0.5
+#define LEARNED_MAX 4.0
+
+/* Probes on allocating functions alone come out after so long even if they could stay: those on frees, too, might. */
+#define CALLS_ALONE_NS_MAX (3 * NS_PER_SEC)
 
 static double commons_max(const struct heap_commons *c)
 {
@@ -38,12 +46,38 @@ static double account_max(const struct heap_budget *b)
 	return b->pay_rate * ACCOUNT_SECONDS * (double)NS_PER_SEC;
 }
 
-static void draw_resume(struct heap_budget *b)
+static double draw(struct heap_budget *b)
 {
 	b->random ^= b->random << 13;
 	b->random ^= b->random >> 17;
 	b->random ^= b->random << 5;
-	b->resume_at = RESUME_MIN + (RESUME_MAX - RESUME_MIN) * (b->random / 4294967296.0);
+	return b->random / 4294967296.0;
+}
+
+static void draw_resume(struct heap_budget *b)
+{
+	b->resume_at = RESUME_MIN + (RESUME_MAX - RESUME_MIN) * draw(b);
+}
+
+enum heap_stretch_kind heap_budget_next_kind(struct heap_budget *b)
+{
+	if (b->is_kind_due) {
+		b->is_kind_due = false;
+		return HEAP_STRETCH_WHOLE + HEAP_STRETCH_CALLS - b->kind;
+	}
+	b->is_kind_due = true;
+	return draw(b) < 0.5 ? HEAP_STRETCH_WHOLE : HEAP_STRETCH_CALLS;
+}
+
+double heap_budget_hit_ns(const struct heap_budget *b)
+{
+	const struct heap_lesson *l = &b->lesson;
+	double own, known = b->prices.hit_ns;
+
+	if (l->in_hits < LESSON_HITS_MIN || l->out_progress <= 0 || l->in_own <= 0)
+		return known * PRICE_MARGIN;
+	own = l->in_own * l->out_cpu / l->out_progress;
+	return MIN(MAX((l->in_cpu - own) / l->in_hits, LEARNED_MIN * known), LEARNED_MAX * known);
 }
 
 void heap_budget_init(struct heap_budget *b, double fraction, struct heap_commons *commons,
@@ -56,6 +90,7 @@ void heap_budget_init(struct heap_budget *b, double fraction, struct heap_common
 		.last = *now,
 		.random = (uint32_t)now->time_ns | 1,
 	};
+	heap_estimate_init(&b->estimate, &prices->user);
 	draw_resume(b);
 }
 
@@ -84,22 +119,44 @@ static void pay(struct heap_budget *b, double elapsed, double own, double cost)
 	b->cost_ns += cost;
 }
 
+static void learn(struct heap_budget *b, double cpu, double hits, double samples_ns, double progress, double cost)
+{
+	struct heap_lesson *l = &b->lesson;
+
+	if (b->is_attached) {
+		l->stretch_cpu += cpu - samples_ns;
+		l->stretch_hits += hits;
+	} else { /* hits there are of probes that go in or out */
+		l->out_cpu += MAX(cpu - cost, 0.0);
+		l->out_progress += progress;
+	}
+}
+
 enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_meter *now)
 {
 	double cpu = (double)(now->cpu_ns - b->last.cpu_ns), hits = (double)(now->hits - b->last.hits);
-	double cost = hits * b->prices.hit_ns + (double)(now->samples - b->last.samples) * b->prices.sample_ns;
-	double own = MAX(cpu - cost, 0.0), progress = (double)(now->progress - b->last.progress);
+	double samples_ns = (double)(now->samples - b->last.samples) * b->prices.sample_ns;
+	double cost = hits * heap_budget_hit_ns(b) + samples_ns, own = MAX(cpu - cost, 0.0);
+	double progress = (double)(now->progress - b->last.progress);
+	struct heap_stretch more = { .total_ns = own, .total = progress };
 
-	b->total_ns += own;
-	b->total_progress += progress;
 	if (b->is_attached) {
-		b->attached_ns += own;
-		b->attached_progress += progress;
-		b->stretch_hits += hits;
-		b->stretch_bytes += (double)(now->bytes - b->last.bytes);
+		more.attached_ns = own;
+		more.attached = progress;
+		more.hits = hits;
+		more.calls = (double)(now->calls - b->last.calls);
+		more.bytes = (double)(now->bytes - b->last.bytes);
+		more.kind = b->kind;
 	}
+	heap_estimate_add(&b->estimate, &more);
+	learn(b, cpu, hits, samples_ns, progress, cost);
 	pay(b, (double)(now->time_ns - b->last.time_ns), own, cost);
+	b->in_ns = b->is_attached ? b->in_ns + now->time_ns - b->last.time_ns : 0;
 	b->last = *now;
+	if (b->is_attached && b->kind == HEAP_STRETCH_CALLS && b->in_ns > CALLS_ALONE_NS_MAX) {
+		b->is_kind_due = true;
+		return HEAP_DETACH;
+	}
 	if (b->is_attached && b->account_ns < 0) {
 		draw_resume(b);
 		return HEAP_DETACH;
@@ -110,78 +167,19 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 	return HEAP_STAY;
 }
 
-/* How far the program came in the stretch, in all and while the probes were in. */
-static void progress_of(const struct heap_budget *b, double *ret_total, double *ret_attached)
+struct heap_scale heap_budget_close_stretch(struct heap_budget *b)
 {
-	double raw = b->attached_progress + b->prices.tick, taken_off;
+	struct heap_lesson *l = &b->lesson;
+	struct heap_scale scale = heap_estimate_close_stretch(&b->estimate);
 
-	if (b->total_progress <= 0) {
-		*ret_total = b->total_ns;
-		*ret_attached = b->attached_ns;
-		return;
-	}
-	taken_off = MIN(b->stretch_hits * b->prices.user_ns, (1 - OWN_FRACTION_MIN) * raw);
-	*ret_total = b->total_progress - taken_off;
-	*ret_attached = raw - taken_off;
-}
-
-static void add_up(struct heap_budget *b, double total, double attached, double scale)
-{
-	double estimate = scale * b->stretch_bytes;
-
-	b->stretches++;
-	b->sum_total += total;
-	b->sum_total2 += total * total;
-	b->sum_attached += MIN(attached, total);
-	b->sum_estimate += estimate;
-	b->sum_estimate2 += estimate * estimate;
-	b->sum_estimate_total += estimate * total;
-	b->sum_unsure += estimate * b->stretch_hits * b->prices.user_error_ns / attached;
-}
-
-static void begin_stretch(struct heap_budget *b)
-{
-	b->total_ns = b->attached_ns = b->total_progress = b->attached_progress = 0;
-	b->stretch_bytes = b->stretch_hits = 0;
-}
-
-double heap_budget_close_stretch(struct heap_budget *b)
-{
-	double total, attached, scale;
-
-	if (b->attached_ns <= 0 && b->attached_progress <= 0 && b->stretch_hits <= 0)
-		return 1;
-	progress_of(b, &total, &attached);
-	scale = attached > 0 && total > attached ? total / attached : 1;
-	if (attached > 0)
-		add_up(b, total, attached, scale);
-	begin_stretch(b);
+	if (l->stretch_hits <= 0 || b->estimate.now.hits > 0)
+		return scale;
+	l->in_cpu += l->stretch_cpu;
+	l->in_hits += l->stretch_hits;
+	l->in_own += heap_estimate_last_own(&b->estimate);
+	l->stretch_cpu = l->stretch_hits = 0;
+	if (l->in_hits > LESSON_HITS_MAX)
+		*l = (struct heap_lesson){ l->in_cpu / 2, l->in_hits / 2, l->in_own / 2, l->out_cpu / 2,
+			l->out_progress / 2, 0, 0 };
 	return scale;
-}
-
-/* Two standard errors hold for 95 of 100 windows when their variance is known; from n stretches it is itself a guess:
- * about Student's t for n - 1 degrees of freedom. */
-static double spread(const struct heap_budget *b)
-{
-	double n = b->stretches, rate = b->sum_estimate / b->sum_total;
-	double squares = b->sum_estimate2 - 2 * rate * b->sum_estimate_total + rate * rate * b->sum_total2;
-	double covered = b->sum_attached / b->sum_total;
-
-	return 2 * (1 + 1.5 / (n - 1)) * sqrt(MAX(squares, 0.0) * n / (n - 1) * (1 - covered)) / b->sum_estimate;
-}
-
-double heap_budget_close_window(struct heap_budget *b)
-{
-	double error = 0;
-
-	if (b->sum_estimate > 0 && b->sum_total > b->sum_attached) {
-		/* one look says nothing of its spread: nothing at all may have happened else, or as much again */
-		error = b->stretches > 1 ? spread(b) : b->sum_total / b->sum_attached - 1;
-		error = hypot(error, b->sum_unsure / b->sum_estimate);
-	}
-	b->sum_total = b->sum_total2 = b->sum_attached = b->sum_unsure = 0;
-	b->sum_estimate = b->sum_estimate2 = b->sum_estimate_total = 0;
-	b->stretches = 0;
-	begin_stretch(b);
-	return error;
 }

@@ -5,37 +5,28 @@
  * not keep step with the program. All processes together have a commons besides, which is paid a small fraction of one
  * core and lends to whose account is empty: so that programs that mostly sleep, or have just begun, are seen whole.
  *
- * What was gathered while they were in is scaled to the whole: by how far the program has come on its own, in all and
- * meanwhile. Attached probes slow it down, ten times where it does little but allocate, so plain times would say far
- * too little, and times net of the probes' cost are a small difference of large numbers. Its progress in user mode does
- * not have either fault: what the kernel does for a probe is not in it. Where a PMU counts instructions in user mode,
- * probes add none. Elsewhere it is time in user mode, and code runs a little slower right after a trap: by user_ns a
- * hit, which is taken off. Progress is counted by ticks; with n ticks in a stretch the reciprocal of n + 1 is the
- * unbiased one (Poisson). Where no ticks came, times net of cost have to do.
- *
- * Each stretch is scaled by itself, as a stretch ends when its hits have cost enough: all put together would weigh
- * phases with many hits too little (a separate ratio estimator: Cochran, Sampling Techniques, 6.10). How bytes by
- * progress differ from stretch to stretch, and how well user_ns is known, give the error that a profile states.
+ * What a hit costs is learned from the program itself where its probes come out now and then: its CPU time with them
+ * in, less what its own progress meanwhile takes when they are out, by hits. Before that is known, and where they never
+ * come out, the price from our own process has to do, with a margin.
  *
  * Pure: times and counts in, decisions out. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include "daemon/heap_estimate.h"
 
 struct heap_prices {
 	double hit_ns, sample_ns;
-	double user_ns;       /* by which a hit slows the code after it; 0 where progress does not know of it */
-	double user_error_ns; /* so far may user_ns be from the truth, for 95 of 100 programs */
-	double tick;          /* progress that one tick stands for while many are counted */
+	struct heap_user_price user;
 };
 
 /* Totals of one process since it was first probed. */
 struct heap_meter {
-	uint64_t time_ns; /* monotonic */
-	uint64_t cpu_ns;  /* of the process, the probes' cost included */
-	uint64_t hits, samples;
-	uint64_t bytes;    /* of all allocations that the probes saw */
-	uint64_t progress; /* in user mode, by ticks: nanoseconds or instructions */
+	uint64_t time_ns;              /* monotonic */
+	uint64_t cpu_ns;               /* of the process, the probes' cost included */
+	uint64_t hits, samples, calls; /* calls: of allocating functions, while the gate was open */
+	uint64_t bytes;                /* of those calls */
+	uint64_t progress;             /* in user mode, by ticks: nanoseconds or instructions */
 };
 
 /* What all processes have in common. */
@@ -53,17 +44,19 @@ struct heap_budget {
 	struct heap_commons *commons;
 	struct heap_prices prices;
 	bool is_attached;
+	enum heap_stretch_kind kind; /* of the stretch, where they are in */
 
 	struct heap_meter last;
 	double account_ns, pay_rate, resume_at;
 	uint32_t random;
-	/* of the stretch: from one time the probes went in to the next */
-	double total_ns, attached_ns; /* of its own CPU time */
-	double total_progress, attached_progress;
-	double stretch_bytes, stretch_hits;
-	/* of the whole profile window: sums over stretches */
-	double sum_total, sum_total2, sum_attached, sum_estimate, sum_estimate2, sum_estimate_total, sum_unsure;
-	unsigned stretches;
+	bool is_kind_due;              /* the kind that was not drawn last time */
+	uint64_t in_ns;                /* for so long they are in by now */
+	struct heap_estimate estimate; /* fed by heap_budget_step() */
+	struct heap_lesson {
+		double in_cpu, in_hits, in_own;   /* probes in: CPU time without samples, hits, own progress */
+		double out_cpu, out_progress;     /* out */
+		double stretch_cpu, stretch_hits; /* of the stretch that goes on */
+	} lesson;
 	double cost_ns, paid_ns; /* of all probing so far; what was allowed for it */
 };
 
@@ -77,9 +70,9 @@ void heap_budget_end(struct heap_budget *b);
 /* Whether the probes may go in now, out of turn: for a process that is new. */
 bool heap_budget_may_attach(const struct heap_budget *b);
 enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_meter *now);
-/* What the samples since the last call stand for; at least 1. Begins a new stretch; where the probes were not in since
- * the last call, the time goes on to count for the stretch to come. */
-double heap_budget_close_stretch(struct heap_budget *b);
-/* Relative error of the scaled total of the window beside that of sampling, which 95 of 100 windows keep within: from
- * the spread between its stretches and the prices; 0 where the probes were in all the time. Begins a new window. */
-double heap_budget_close_window(struct heap_budget *b);
+/* As heap_estimate_close_stretch(); learns what a hit costs. */
+struct heap_scale heap_budget_close_stretch(struct heap_budget *b);
+/* Which kind the next stretch is to be: by lot, but both alike often. */
+enum heap_stretch_kind heap_budget_next_kind(struct heap_budget *b);
+/* What a hit is taken to cost. */
+double heap_budget_hit_ns(const struct heap_budget *b);

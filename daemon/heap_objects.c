@@ -21,15 +21,25 @@ struct object {
 	UT_hash_handle hh;
 };
 
-/* Sums of one stack during a report. */
 struct sums {
 	double alloc_objects, alloc_bytes, inuse_objects, inuse_bytes;
+};
+
+/* What is settled of one stack of one process, and waits to be told. */
+struct settled {
+	struct settled_key {
+		uint32_t pid, stack;
+	} key;
+	struct sums sums;
+	double variance; /* of alloc_bytes */
+	UT_hash_handle hh;
 };
 
 struct heap_objects {
 	struct heap_objects_limits limits;
 	struct keeper *stacks;
 	struct object *objects;
+	struct settled *settled;
 	struct sums carry; /* fractions that were not told yet */
 	double told_bytes, told_variance;
 	uint64_t dropped;
@@ -60,14 +70,24 @@ static void forget(struct heap_objects *h, struct object *o)
 	free(o);
 }
 
+static void remove_settled(struct heap_objects *h, struct settled *s)
+{
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): an element that is in has a table */
+	HASH_DEL(h->settled, s);
+	free(s);
+}
+
 struct heap_objects *heap_objects_free(struct heap_objects *h)
 {
 	struct object *o, *next;
+	struct settled *s, *next_settled;
 
 	if (!h)
 		return NULL;
 	HASH_ITER (hh, h->objects, o, next)
 		forget(h, o);
+	HASH_ITER (hh, h->settled, s, next_settled)
+		remove_settled(h, s);
 	(void)keeper_free(h->stacks);
 	free(h);
 	return NULL;
@@ -159,26 +179,57 @@ void heap_objects_forget(struct heap_objects *h, uint32_t pid, heap_objects_addr
 	}
 }
 
-static void sum_up(struct heap_objects *h, uint32_t pid, double scale, double inuse_scale, struct sums *sums)
+static struct settled *settled_of(struct heap_objects *h, const struct settled_key *key)
+{
+	struct settled *s;
+
+	HASH_FIND(hh, h->settled, key, sizeof(*key), s);
+	if (s)
+		return s;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->key = *key;
+	HASH_ADD(hh, h->settled, key, sizeof(s->key), s);
+	if (s->hh.tbl)
+		return s;
+	free(s);
+	return NULL;
+}
+
+static void settle(struct heap_objects *h, struct object *o, double scale, double inuse_scale)
+{
+	const struct settled_key key = { .pid = o->pid, .stack = o->stack };
+	int is_in_use = o->address && !o->is_freed;
+	struct settled *s;
+
+	if (o->is_told && !is_in_use)
+		return;
+	s = settled_of(h, &key);
+	if (!s) {
+		h->dropped++;
+		return;
+	}
+	if (!o->is_told) {
+		s->sums.alloc_objects += o->weight * scale;
+		s->sums.alloc_bytes += o->weight * o->size_bytes * scale;
+		s->variance += o->weight * (o->weight - 1) * o->size_bytes * o->size_bytes * scale * scale;
+		o->is_told = 1;
+	}
+	if (is_in_use) {
+		s->sums.inuse_objects += o->weight * inuse_scale;
+		s->sums.inuse_bytes += o->weight * o->size_bytes * inuse_scale;
+	}
+}
+
+void heap_objects_settle(struct heap_objects *h, uint32_t pid, double scale, double inuse_scale)
 {
 	struct object *o, *next;
 
 	HASH_ITER (hh, h->objects, o, next) {
-		struct sums *s = &sums[o->stack];
-
 		if (pid != 0 && o->pid != pid)
 			continue;
-		if (!o->is_told) {
-			s->alloc_objects += o->weight * scale;
-			s->alloc_bytes += o->weight * o->size_bytes * scale;
-			h->told_bytes += o->weight * o->size_bytes * scale;
-			h->told_variance += o->weight * (o->weight - 1) * o->size_bytes * o->size_bytes * scale * scale;
-			o->is_told = 1;
-		}
-		if (o->address && !o->is_freed) {
-			s->inuse_objects += o->weight * inuse_scale;
-			s->inuse_bytes += o->weight * o->size_bytes * inuse_scale;
-		}
+		settle(h, o, scale, inuse_scale);
 		if (o->is_freed)
 			forget(h, o);
 	}
@@ -192,31 +243,34 @@ static int64_t whole(double value, double *carry)
 	return (int64_t)rounded;
 }
 
-void heap_objects_report(struct heap_objects *h, uint32_t pid, double scale, double inuse_scale,
-        heap_objects_each_t each, void *userdata)
+static void tell(
+        struct heap_objects *h, const struct settled *settled, double factor, heap_objects_each_t each, void *userdata)
 {
-	uint32_t n = keeper_count(h->stacks);
-	_cleanup_free_ struct sums *sums = calloc(MAX(n, 1u), sizeof(*sums));
+	const struct sums *sums = &settled->sums;
+	struct heap_objects_values values = {
+		.alloc_objects = whole(sums->alloc_objects * factor, &h->carry.alloc_objects),
+		.alloc_bytes = whole(sums->alloc_bytes * factor, &h->carry.alloc_bytes),
+		.inuse_objects = whole(sums->inuse_objects * factor, &h->carry.inuse_objects),
+		.inuse_bytes = whole(sums->inuse_bytes * factor, &h->carry.inuse_bytes),
+	};
+	struct sample s;
 
-	if (!sums) { /* nothing is told now, nor lost: it waits for the next report */
-		return;
-	}
-	sum_up(h, pid, scale, inuse_scale, sums);
-	for (uint32_t i = 0; i < n; i++) {
-		struct heap_objects_values values;
-		struct sample s;
+	h->told_bytes += sums->alloc_bytes * factor;
+	h->told_variance += settled->variance * factor * factor;
+	keeper_get(h->stacks, settled->key.stack, &s);
+	s.time_ns = clock_now_ns(CLOCK_REALTIME);
+	each(userdata, &s, &values);
+}
 
-		if (sums[i].alloc_bytes == 0 && sums[i].inuse_bytes == 0 && sums[i].alloc_objects == 0)
+void heap_objects_report(struct heap_objects *h, uint32_t pid, double factor, heap_objects_each_t each, void *userdata)
+{
+	struct settled *s, *next;
+
+	HASH_ITER (hh, h->settled, s, next) {
+		if (pid != 0 && s->key.pid != pid)
 			continue;
-		values = (struct heap_objects_values){
-			.alloc_objects = whole(sums[i].alloc_objects, &h->carry.alloc_objects),
-			.alloc_bytes = whole(sums[i].alloc_bytes, &h->carry.alloc_bytes),
-			.inuse_objects = whole(sums[i].inuse_objects, &h->carry.inuse_objects),
-			.inuse_bytes = whole(sums[i].inuse_bytes, &h->carry.inuse_bytes),
-		};
-		keeper_get(h->stacks, i, &s);
-		s.time_ns = clock_now_ns(CLOCK_REALTIME);
-		each(userdata, &s, &values);
+		tell(h, s, factor, each, userdata);
+		remove_settled(h, s);
 	}
 }
 
@@ -232,6 +286,7 @@ int heap_objects_compact(struct heap_objects *h)
 {
 	_cleanup_(keeper_freep) struct keeper *kept = NULL;
 	struct object *o, *next;
+	struct settled *s, *next_settled;
 	int r;
 
 	r = keeper_new(h->limits.stacks, h->limits.stack_bytes, &kept);
@@ -242,6 +297,10 @@ int heap_objects_compact(struct heap_objects *h)
 			continue;
 		h->dropped++;
 		forget(h, o);
+	}
+	HASH_ITER (hh, h->settled, s, next_settled) { /* refers to stacks as they were */
+		h->dropped++;
+		remove_settled(h, s);
 	}
 	(void)keeper_free(h->stacks);
 	h->stacks = TAKE_PTR(kept);

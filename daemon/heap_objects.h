@@ -38,18 +38,21 @@ typedef void (*heap_objects_address_t)(void *userdata, uint32_t pid, uint64_t ad
  * their addresses. */
 void heap_objects_forget(struct heap_objects *h, uint32_t pid, heap_objects_address_t each, void *userdata);
 
-/* objects, bytes: allocated since the last call with consume, times scale; inuse_*: in use now, times inuse_scale. */
+/* What was allocated since the last call stands for scale times as much, what is in use now for inuse_scale times: it
+ * waits to be told, by stack. */
+void heap_objects_settle(struct heap_objects *h, uint32_t pid, double scale, double inuse_scale);
+
 struct heap_objects_values {
 	int64_t alloc_objects, alloc_bytes, inuse_objects, inuse_bytes;
 };
 typedef void (*heap_objects_each_t)(void *userdata, struct sample *s, const struct heap_objects_values *values);
-/* Tells the stacks of one process (0: all) that have anything to tell. What was allocated is told once. */
-void heap_objects_report(struct heap_objects *h, uint32_t pid, double scale, double inuse_scale,
-        heap_objects_each_t each, void *userdata);
+/* Tells what was settled of one process (0: all), times factor, by stack, and forgets it. */
+void heap_objects_report(struct heap_objects *h, uint32_t pid, double factor, heap_objects_each_t each, void *userdata);
 /* Relative standard error of the bytes told as allocated since the last call, from sampling alone: the variance of a
  * Poisson sample's weight, w^2 (1 - 1/w), added up. */
 double heap_objects_error(struct heap_objects *h);
-/* After a report of all: stacks that nothing refers to any more leave memory. */
+/* After a report of all: stacks that nothing refers to any more leave memory. What is settled and was not told is
+ * dropped. */
 int heap_objects_compact(struct heap_objects *h);
 
 struct heap_objects_stats {

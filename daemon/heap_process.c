@@ -101,6 +101,7 @@ int heap_process_read(struct heap_process *p, int counters_fd)
 	for (int cpu = 0; cpu < cpus; cpu++) {
 		m.hits += counters[cpu].hits;
 		m.samples += counters[cpu].samples;
+		m.calls += counters[cpu].calls;
 		m.bytes += counters[cpu].bytes;
 		m.progress += counters[cpu].progress;
 	}
@@ -293,7 +294,8 @@ static int attach_links(struct heap_process *p, struct heap_links *l, const stru
 	if (programs->call_type != UPROBE_ATTACH_SESSION)
 		r = attach_kinds(p, l, KIND_CALL, programs->back, programs->other_type, 1, &l->back);
 	if (r >= 0)
-		r = attach_kinds(p, l, KIND_FREE | KIND_CALL, programs->call, programs->call_type, 0, &l->call);
+		r = attach_kinds(p, l, p->budget.kind == HEAP_STRETCH_CALLS ? KIND_CALL : KIND_FREE | KIND_CALL,
+		        programs->call, programs->call_type, 0, &l->call);
 	if (r >= 0)
 		r = attach_kinds(p, l, KIND_USDT, programs->usdt, programs->other_type, 0, &l->usdt);
 	if (r < 0)

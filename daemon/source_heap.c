@@ -71,7 +71,7 @@ struct heap {
 	bool is_interval_fixed;
 	/* of this window */
 	double error_bytes2, told_bytes, cost_ns, paid_ns;
-	uint64_t stretches, stretch_ns;
+	uint64_t stretches, whole_stretches, whole_ns;
 	bool has_survivors;
 	uint64_t gone_refused, gone_unknown; /* places and processes not probed, of processes that are gone */
 	uint32_t full;                       /* processes beyond TARGETS_MAX, in all */
@@ -100,36 +100,51 @@ static void drop_live(void *userdata, uint32_t pid, uint64_t address)
 	(void)bpf_map_delete_elem(bpf_map__fd(h->skel->maps.heap_live), &key);
 }
 
-/* Tells what a process allocated since the last time. */
+/* What was settled is told, and how far it may be off. */
+static void tell(struct source_instance *i, struct heap_process *p)
+{
+	struct heap *h = i->implementation;
+	double before = h->told_bytes;
+	struct heap_window w;
+
+	heap_estimate_close_window(&p->budget.estimate, &w);
+	heap_objects_report(h->objects, (uint32_t)p->pid, w.factor, deliver, i);
+	p->error_bytes += w.error * (h->told_bytes - before);
+}
+
+/* Settles what a process allocated since the last time. */
 static void close_stretch(struct source_instance *i, struct heap_process *p)
 {
 	struct heap *h = i->implementation;
-	uint64_t attached_ns = (uint64_t)p->budget.attached_ns;
-	double scale = heap_budget_close_stretch(&p->budget), before = h->told_bytes;
+	uint64_t attached_ns = (uint64_t)p->budget.estimate.now.attached_ns;
+	bool is_whole = p->budget.estimate.now.kind == HEAP_STRETCH_WHOLE;
+	struct heap_scale scale = heap_budget_close_stretch(&p->budget);
 
-	heap_objects_report(h->objects, (uint32_t)p->pid, scale, p->is_duty ? scale : 1, deliver, i);
-	p->told_bytes += h->told_bytes - before;
+	heap_objects_settle(h->objects, (uint32_t)p->pid, scale.allocated, p->is_duty ? scale.in_use : 1);
 	if (p->is_duty) { /* what becomes of the survivors is not seen */
 		h->stretches += attached_ns > 0;
-		h->stretch_ns += attached_ns;
+		h->whole_stretches += attached_ns > 0 && is_whole;
+		h->whole_ns += is_whole ? attached_ns : 0;
 		heap_objects_forget(h->objects, (uint32_t)p->pid, drop_live, h);
 		h->has_survivors = true;
 	}
+	if (heap_estimate_is_full(&p->budget.estimate))
+		tell(i, p);
 }
 
 static void close_window(struct source_instance *i, struct heap_process *p)
 {
 	struct heap *h = i->implementation;
-	double error;
 
 	close_stretch(i, p);
+	tell(i, p);
 	h->cost_ns += p->budget.cost_ns;
 	h->paid_ns += p->budget.paid_ns;
 	p->budget.cost_ns = p->budget.paid_ns = p->paid_at_tick = 0;
-	error = heap_budget_close_window(&p->budget) * p->told_bytes;
-	h->error_bytes2 += error * error;
-	p->told_bytes = 0;
-	p->is_duty = !p->budget.is_attached && p->n_links > 0;
+	h->error_bytes2 += p->error_bytes * p->error_bytes;
+	p->error_bytes = 0;
+	/* frees that were not seen leave nothing to be known of what is in use, however long the probes stay in now */
+	p->is_duty = p->n_links > 0 && (!p->budget.is_attached || p->budget.kind == HEAP_STRETCH_CALLS);
 }
 
 /* ---- processes ---- */
@@ -171,6 +186,8 @@ static int set_interval(struct heap *h, struct heap_process *p, uint64_t interva
 	uint32_t id = (uint32_t)p->pid;
 
 	p->interval = interval;
+	if (interval && p->budget.kind == HEAP_STRETCH_CALLS)
+		interval |= HEAP_ALLOCATED_ONLY;
 	return bpf_map_update_elem(bpf_map__fd(h->skel->maps.heap_intervals), &id, &interval, BPF_ANY) < 0 ? -errno : 0;
 }
 
@@ -204,8 +221,10 @@ static void attach(struct source_instance *i, struct heap_process *p)
 	struct heap *h = i->implementation;
 	int r;
 
-	if (p->is_duty && !p->budget.is_attached)
+	if (p->is_duty && !p->budget.is_attached) {
 		close_stretch(i, p);
+		p->budget.kind = heap_budget_next_kind(&p->budget);
+	}
 	r = heap_process_is_same(p) ? heap_process_attach(p, &h->programs) : -ESRCH;
 	if (r < 0) {
 		if (r != -ESRCH)
@@ -533,19 +552,21 @@ static unsigned heap_notes(struct source_instance *i, struct source_note *ret)
 	error = 2 * heap_objects_error(h->objects);
 	if (h->told_bytes > 0)
 		error = hypot(error, sqrt(h->error_bytes2) / h->told_bytes);
-	ret[n++] = (struct source_note){ "heap.error_permille_max", (uint64_t)lrint(MIN(error, 10.0) * 1000) };
+	ret[n++] =
+	        (struct source_note){ "heap.error_permille_max", (uint64_t)lrint(MIN(error, HEAP_ERROR_MAX) * 1000) };
+	ret[n++] = (struct source_note){ "heap.error_unknown_max", error > HEAP_ERROR_MAX }; /* too little was seen */
 	ret[n++] = (struct source_note){ "heap.probe_cost_ns", (uint64_t)h->cost_ns };
 	ret[n++] = (struct source_note){ "heap.probe_budget_ns", (uint64_t)h->paid_ns };
 	ret[n++] = (struct source_note){ "heap.duty_stretches", h->stretches };
 	if (h->has_survivors) /* in use says what outlived a stretch of this length on average */
 		ret[n++] = (struct source_note){ "heap.survivors_of_ms_max",
-			h->stretches ? h->stretch_ns / h->stretches / NS_PER_MS : 0 };
+			h->whole_stretches ? h->whole_ns / h->whole_stretches / NS_PER_MS : 0 };
 	ret[n++] = (struct source_note){ "heap.refused_sites_max", refused };
 	ret[n++] = (struct source_note){ "heap.without_allocator_max", unknown };
 	ret[n++] = (struct source_note){ "heap.processes_over_limit_max", h->full };
 	ret[n++] = (struct source_note){ "heap.objects_dropped_max", stats.dropped + lost_calls(i) };
 	h->error_bytes2 = h->told_bytes = h->cost_ns = h->paid_ns = 0;
-	h->stretches = h->stretch_ns = h->gone_refused = h->gone_unknown = 0;
+	h->stretches = h->whole_stretches = h->whole_ns = h->gone_refused = h->gone_unknown = 0;
 	h->has_survivors = false;
 	return n;
 }
@@ -615,9 +636,11 @@ static void set_prices(struct heap *h, const struct heap_calibration *c)
 	h->prices = (struct heap_prices){
 		.hit_ns = c->hit_ns,
 		.sample_ns = MAX(SAMPLE_NS, c->hit_ns),
-		.user_ns = by_instructions ? 0 : c->user_ns, /* probes add no instructions */
-		.user_error_ns = by_instructions ? 0 : USER_ERROR_SHARE * c->hit_ns,
-		.tick = heap_ticks_progress(h->ticks),
+		.user = {
+			.ns = by_instructions ? 0 : c->user_ns, /* probes add no instructions */
+			.error_ns = by_instructions ? 0 : USER_ERROR_SHARE * c->hit_ns,
+			.tick = heap_ticks_progress(h->ticks),
+		},
 	};
 	log_debug("heap: a hit costs %.0f ns here, the code after it %.0f ns more, a tick %.0f ns", c->hit_ns,
 	        c->user_ns, c->tick_ns);

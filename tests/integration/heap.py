@@ -22,7 +22,8 @@ def slow_is_exact(run):
         if run.share(run.truth, name) >= 5:
             check.near(run.ratio(1, name), 1, 0.10, f"{what}: allocated bytes of {name} by truth")
     check.near(run.ratio(2), 1, 0.10, f"{what}: bytes in use after the frees by truth")
-    check.that(run.ledger["heap.duty_stretches"] == 0, f"{what}: seen whole")
+    cost, budget = run.ledger["heap.probe_cost_ns"], run.ledger["heap.probe_budget_ns"]
+    check.that(run.ledger["heap.duty_stretches"] == 0, f"{what}: seen whole; probing took {cost / 1e6:.0f} ms, {budget / 1e6:.0f} were paid")
 
 
 def fast_is_within_its_error(run):

@@ -11,41 +11,65 @@
 #define USER_NS 100
 #define STEPS_MAX 12000
 
-/* A program that runs for run of its time (1: always), with bytes and hits for each ms of its own CPU time, under the
- * budget: while the probes are in, it pays for them; what they slow in user mode is user_ns a hit. */
+/* A program that runs for run of its time (1: always), with bytes and hits for each ms of its own CPU time, half of
+ * which are frees, under the budget: while the probes are in, it pays for them; what they slow in user mode is user_ns
+ * a hit. */
 struct program {
 	double fraction, commons;
 	double run, hits_per_ms;
-	double noise;    /* of bytes, from step to step */
-	double user_ns;  /* true; the budget takes USER_NS for it */
+	double noise;   /* of bytes, from step to step */
+	double hit_ns;  /* true; the budget's first guess is HIT_NS */
+	double user_ns; /* true; the budget's first guess is USER_NS, which it takes to be so far off: */
+	double guess_error_ns;
 	double phase_ms; /* every other phase of so long has ten times less hits and bytes; 0: none */
 };
 
 struct simulation {
 	struct heap_budget budget;
 	struct heap_commons commons;
-	double own_ms, cost_ms, bytes, estimate, pending, error, in_ms;
+	double own_ms, cost_ms, bytes, estimate, settled, pending, error_bytes, error, in_ms;
 	double cost[STEPS_MAX], paid[STEPS_MAX]; /* by step of 10 ms */
 	int steps;
 };
 
-static double fraction_of_tick(double *carry, double ms)
+/* Ticks in so much user time, by chance (Poisson). */
+static double ticks_in(double ms)
 {
-	double ticks = floor((*carry += ms) / 0.1);
+	double ticks = 0;
 
-	*carry -= ticks * 0.1;
+	for (double left = ms / 0.1 + log(1 - drand48()); left > 0; left += log(1 - drand48()))
+		ticks++;
 	return ticks * 0.1 * MS;
+}
+
+static void add_window(struct simulation *s, const struct heap_window *w)
+{
+	s->estimate += s->settled * w->factor;
+	s->error_bytes += s->settled * w->factor * w->error;
+	s->settled = 0;
+	s->error = s->error_bytes / s->estimate;
+}
+
+static void settle(struct simulation *s)
+{
+	struct heap_window w;
+
+	s->settled += s->pending * heap_budget_close_stretch(&s->budget).allocated;
+	s->pending = 0;
+	if (!heap_estimate_is_full(&s->budget.estimate))
+		return;
+	heap_estimate_close_window(&s->budget.estimate, &w);
+	add_window(s, &w);
 }
 
 static void simulate(struct simulation *s, const struct program *p, double seconds, uint64_t seed)
 {
 	const struct heap_prices prices = { .hit_ns = HIT_NS,
 		.sample_ns = SAMPLE_NS,
-		.user_ns = USER_NS,
-		.user_error_ns = USER_NS * 0.5,
-		.tick = 0.1 * MS };
+		.user = { .ns = USER_NS, .error_ns = p->guess_error_ns, .tick = 0.1 * MS } };
 	struct heap_meter now = { .time_ns = seed };
-	double cpu = 0, hits = 0, samples = 0, seen = 0, rate = 1000, progress = 0, carry = 0;
+	struct heap_window window;
+	double cpu = 0, hits = 0, samples = 0, calls = 0, seen = 0, rate = 1000, progress = 0;
 
 	*s = (struct simulation){ 0 };
 	heap_commons_init(&s->commons, p->commons, now.time_ns);
@@ -54,8 +78,8 @@ static void simulate(struct simulation *s, const struct program *p, double secon
 	s->budget.is_attached = true;
 	for (int step = 0; step < seconds * 100; step++) {
 		double slow = p->phase_ms > 0 && fmod(step * 10, 2 * p->phase_ms) >= p->phase_ms ? 0.1 : 1;
-		double per_ms = slow * p->hits_per_ms;
-		double price = s->budget.is_attached ? per_ms * (HIT_NS + SAMPLE_NS / 16.0 + p->user_ns) / MS : 0;
+		double part = s->budget.kind == HEAP_STRETCH_CALLS ? 0.5 : 1, per_ms = slow * part * p->hits_per_ms;
+		double price = s->budget.is_attached ? per_ms * (p->hit_ns + SAMPLE_NS / 16.0 + p->user_ns) / MS : 0;
 		double own = MIN(10 / (1 + price), 10 * p->run), paid = s->budget.paid_ns;
 
 		rate = MIN(MAX(rate + (drand48() - 0.5) * p->noise, 100), 4000);
@@ -64,19 +88,20 @@ static void simulate(struct simulation *s, const struct program *p, double secon
 		s->cost[step] = own * price * MS;
 		s->cost_ms += own * price;
 		s->bytes += own * rate * slow;
-		progress += fraction_of_tick(&carry, own);
+		progress += ticks_in(own + (s->budget.is_attached ? own * per_ms * p->user_ns / MS : 0));
 		if (s->budget.is_attached) {
 			hits += own * per_ms;
+			calls += own * slow * p->hits_per_ms / 2;
 			samples += own * per_ms / 16;
 			seen += own * rate * slow;
 			s->pending += own * rate * slow;
 			s->in_ms += 10;
-			progress += own * per_ms * p->user_ns;
 		}
 		now = (struct heap_meter){ .time_ns = seed + (uint64_t)((step + 1) * 10 * MS),
 			.cpu_ns = (uint64_t)(cpu * MS),
 			.hits = (uint64_t)hits,
 			.samples = (uint64_t)samples,
+			.calls = (uint64_t)calls,
 			.bytes = (uint64_t)seen,
 			.progress = (uint64_t)progress };
 		heap_commons_step(&s->commons, now.time_ns);
@@ -85,8 +110,8 @@ static void simulate(struct simulation *s, const struct program *p, double secon
 			s->budget.is_attached = false;
 			break;
 		case HEAP_ATTACH:
-			s->estimate += s->pending * heap_budget_close_stretch(&s->budget);
-			s->pending = 0;
+			settle(s);
+			s->budget.kind = heap_budget_next_kind(&s->budget);
 			s->budget.is_attached = true;
 			break;
 		case HEAP_STAY:
@@ -95,8 +120,9 @@ static void simulate(struct simulation *s, const struct program *p, double secon
 		s->paid[step] = s->budget.paid_ns - paid;
 		s->steps = step + 1;
 	}
-	s->estimate += s->pending * heap_budget_close_stretch(&s->budget);
-	s->error = heap_budget_close_window(&s->budget);
+	settle(s);
+	heap_estimate_close_window(&s->budget.estimate, &window);
+	add_window(s, &window);
 }
 
 /* Of any ten seconds, what they cost by what they pay. */
@@ -113,9 +139,13 @@ static double worst_ten_seconds(const struct simulation *s)
 	return worst;
 }
 
-static const struct program busy = {
-	.fraction = 0.03, .commons = 0.01, .run = 1, .hits_per_ms = 2000, .user_ns = USER_NS
-};
+static const struct program busy = { .fraction = 0.03,
+	.commons = 0.01,
+	.run = 1,
+	.hits_per_ms = 2000,
+	.hit_ns = HIT_NS,
+	.user_ns = USER_NS,
+	.guess_error_ns = USER_NS };
 
 static void slow_allocators_are_never_detached(void **state)
 {
@@ -133,9 +163,13 @@ static void slow_allocators_are_never_detached(void **state)
 
 static void a_program_that_mostly_sleeps_is_seen_whole(void **state)
 {
-	const struct program p = {
-		.fraction = 0.05, .commons = 0.03, .run = 0.01, .hits_per_ms = 1000, .user_ns = USER_NS
-	}; /* 10,000 a second in 1 % of a CPU */
+	const struct program p = { .fraction = 0.05,
+		.commons = 0.03,
+		.run = 0.01,
+		.hits_per_ms = 1000,
+		.hit_ns = HIT_NS,
+		.user_ns = USER_NS,
+		.guess_error_ns = USER_NS }; /* 10,000 a second in 1 % of a CPU */
 	struct simulation s;
 
 	(void)state;
@@ -160,6 +194,31 @@ static void fast_ones_stay_within_the_budget_and_are_scaled_right(void **state)
 		sum += s.estimate / s.bytes;
 	}
 	assert_true(fabs(sum / 20 - 1) < 0.03);
+}
+
+/* What a hit costs and how it slows the code after it is learned, however far the guesses are off. */
+static void prices_are_learned(void **state)
+{
+	double cost = 0, own = 0, bytes = 0, estimate = 0;
+
+	(void)state;
+	srand48(4);
+	for (unsigned run = 0; run < 20; run++) {
+		struct program p = busy;
+		struct simulation s;
+
+		p.hit_ns = 2.5 * HIT_NS;
+		p.user_ns = 3 * USER_NS;
+		p.guess_error_ns = 5 * USER_NS;
+		simulate(&s, &p, 120, 77 * run);
+		cost += s.cost_ms;
+		own += s.own_ms;
+		bytes += s.bytes;
+		estimate += s.estimate;
+		assert_true(fabs(heap_budget_hit_ns(&s.budget) / p.hit_ns - 1) < 0.2);
+	}
+	assert_true(cost / own < (0.03 + 0.01) * 1.2);
+	assert_true(fabs(estimate / bytes - 1) < 0.1);
 }
 
 /* A make of many short programs: only the first few have credit at once. */
@@ -215,6 +274,7 @@ static void phases_of_few_hits_weigh_what_they_are(void **state)
 /* However the program's bytes wander, and however much more or less than thought its code is slowed. */
 static void the_stated_error_covers_the_real_one(void **state)
 {
+	double stated = 0;
 	int covered = 0;
 
 	(void)state;
@@ -224,18 +284,20 @@ static void the_stated_error_covers_the_real_one(void **state)
 		struct simulation s;
 
 		p.noise = 200;
-		p.user_ns = USER_NS * (0.5 + drand48());
+		p.user_ns = 3 * USER_NS * drand48();
 		simulate(&s, &p, 60, 77 * run);
 		covered += fabs(s.estimate / s.bytes - 1) <= s.error;
-		assert_true(s.error < 0.6);
+		stated += s.error;
 	}
-	assert_true(covered >= 93);
+	assert_true(covered >= 90); /* 95 of 100 are asked: less than 90 come once in 40 times, but the seed is fixed */
+	assert_true(stated / 100 < 0.5);
 }
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(slow_allocators_are_never_detached),
 	cmocka_unit_test(a_program_that_mostly_sleeps_is_seen_whole),
 	cmocka_unit_test(fast_ones_stay_within_the_budget_and_are_scaled_right),
+	cmocka_unit_test(prices_are_learned),
 	cmocka_unit_test(many_new_programs_cost_no_more_than_the_commons),
 	cmocka_unit_test(phases_of_few_hits_weigh_what_they_are),
 	cmocka_unit_test(the_stated_error_covers_the_real_one),

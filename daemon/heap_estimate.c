@@ -1,0 +1,298 @@
+#include "daemon/heap_estimate.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+/* However many hits there were, so much of the progress was the program's own. */
+#define OWN_FRACTION_MIN 0.1
+/* So many stretches of each kind are remembered for what a hit costs. */
+#define LEARNED_STRETCHES 48.0
+/* What a free and an allocation cost the code after them differs by so much of it (standard error). */
+#define KINDS_DIFFER 0.25
+/* Hits by call of the two kinds that are too alike to learn from. */
+#define KINDS_APART_MIN 0.2
+/* Stretches that differ up to so many times as much as chance makes them (mean square) are taken for alike. */
+#define CHANCE 2.0
+#define MIN_FOR_SPREAD 3
+
+void heap_estimate_init(struct heap_estimate *e, const struct heap_user_price *price)
+{
+	*e = (struct heap_estimate){ .price = *price };
+}
+
+void heap_estimate_add(struct heap_estimate *e, const struct heap_stretch *more)
+{
+	struct heap_stretch *s = &e->now;
+
+	s->total_ns += more->total_ns;
+	s->total += more->total;
+	s->attached_ns += more->attached_ns;
+	s->attached += more->attached;
+	s->hits += more->hits;
+	s->calls += more->calls;
+	s->bytes += more->bytes;
+	if (more->attached_ns > 0 || more->hits > 0)
+		s->kind = more->kind;
+}
+
+/* ---- what a hit costs ---- */
+
+static void add_to_kind(struct heap_kind *k, const struct heap_stretch *s)
+{
+	k->n++;
+	k->attached += s->attached;
+	k->calls += s->calls;
+	k->hits += s->hits;
+	k->attached2 += s->attached * s->attached;
+	k->calls2 += s->calls * s->calls;
+	k->attached_calls += s->attached * s->calls;
+}
+
+static void fade(struct heap_kind *k)
+{
+	double by = k->n > LEARNED_STRETCHES ? LEARNED_STRETCHES / k->n : 1;
+
+	*k = (struct heap_kind){ k->n * by, k->attached * by, k->calls * by, k->hits * by, k->attached2 * by,
+		k->calls2 * by, k->attached_calls * by };
+}
+
+/* User time by call: x, and its variance, from how many ticks came and from how stretches differ, whichever is more. */
+struct by_call {
+	double x, variance, hits;
+	bool is_known;
+};
+
+static struct by_call by_call_of(const struct heap_kind *k, double tick)
+{
+	struct by_call r = { 0 };
+	double squares;
+
+	if (k->calls <= 0 || k->attached <= 0)
+		return r;
+	r.x = k->attached / k->calls;
+	r.hits = k->hits / k->calls;
+	r.variance = r.x * tick / k->calls;
+	if (k->n >= MIN_FOR_SPREAD) {
+		squares = k->attached2 - 2 * r.x * k->attached_calls + r.x * r.x * k->calls2;
+		r.variance = MAX(r.variance, squares * k->n / (k->n - 1) / (k->calls * k->calls));
+	}
+	r.is_known = true;
+	return r;
+}
+
+/* Standard errors by which inputs are moved, to see what the total does then. */
+struct moves {
+	double x[HEAP_STRETCH_KINDS];
+	double guess, kinds_differ;
+};
+
+static double user_ns(const struct heap_estimate *e, const struct moves *m)
+{
+	double guess = MAX(e->price.ns + m->guess * e->price.error_ns, 0.0),
+	       known = e->price.error_ns * e->price.error_ns;
+	const struct by_call whole = by_call_of(&e->learned[HEAP_STRETCH_WHOLE], e->price.tick),
+	                     calls = by_call_of(&e->learned[HEAP_STRETCH_CALLS], e->price.tick);
+	double apart = whole.hits - calls.hits, u, variance;
+
+	if (known <= 0 || !whole.is_known || !calls.is_known || apart < KINDS_APART_MIN)
+		return guess;
+	u = (whole.x + m->x[HEAP_STRETCH_WHOLE] * sqrt(whole.variance) - calls.x -
+	            m->x[HEAP_STRETCH_CALLS] * sqrt(calls.variance)) /
+	    apart;
+	variance = (whole.variance + calls.variance) / (apart * apart);
+	u *= 1 + m->kinds_differ * KINDS_DIFFER;
+	return MAX((u * known + guess * variance) / (known + variance), 0.0);
+}
+
+double heap_estimate_user_ns(const struct heap_estimate *e)
+{
+	return user_ns(e, &(struct moves){ 0 });
+}
+
+/* ---- how far the program came ---- */
+
+/* What is known of stretches of a kind in this window: user time by call, and how much of the way from that to what a
+ * stretch shows by itself is to be gone. */
+struct pool {
+	struct by_call by_call;
+	double own_part;
+};
+
+static struct pool pool_of(const struct heap_estimate *e, enum heap_stretch_kind kind)
+{
+	struct heap_kind k = { 0 };
+	struct pool p = { 0 };
+	double by_chance;
+
+	for (unsigned i = 0; i < e->n; i++)
+		if (e->stretches[i].kind == kind)
+			add_to_kind(&k, &e->stretches[i]);
+	p.by_call = by_call_of(&k, e->price.tick);
+	p.own_part = 1;
+	if (!p.by_call.is_known || k.n < 2)
+		return p;
+	by_chance = 0;
+	for (unsigned i = 0; i < e->n; i++) {
+		const struct heap_stretch *s = &e->stretches[i];
+		double expected = p.by_call.x * s->calls, off = s->attached - expected;
+
+		if (s->kind == kind && expected > 0)
+			by_chance += off * off / (expected * e->price.tick + e->price.tick * e->price.tick);
+	}
+	by_chance /= k.n - 1;
+	p.own_part = MAX(0.0, 1 - CHANCE / MAX(by_chance, CHANCE));
+	return p;
+}
+
+/* Progress of the program's own with the probes in. */
+static double own_progress(
+        const struct heap_stretch *s, const struct pool *pool, const struct heap_estimate *e, double u, double moved)
+{
+	double attached = s->attached + (pool->own_part > 0 ? e->price.tick : 0), pooled, own;
+
+	if (s->total <= 0)
+		return s->attached_ns;
+	if (pool->by_call.is_known) {
+		pooled = (pool->by_call.x + moved * sqrt(pool->by_call.variance)) * s->calls;
+		attached = pooled + pool->own_part * (attached - pooled);
+	}
+	own = attached - u * s->hits;
+	return MAX(own, OWN_FRACTION_MIN * attached);
+}
+
+static double total_progress(const struct heap_stretch *s, double own)
+{
+	if (s->total <= 0)
+		return s->total_ns;
+	return s->total - s->attached + own; /* what a hit added is not progress */
+}
+
+struct total {
+	double estimate, estimate2, estimate_total, total, total2, own;
+};
+
+static void add_up(const struct heap_estimate *e, const struct pool *pools, const struct moves *m, struct total *ret)
+{
+	double u = user_ns(e, m);
+
+	*ret = (struct total){ 0 };
+	for (unsigned i = 0; i < e->n; i++) {
+		const struct heap_stretch *s = &e->stretches[i];
+		double own = own_progress(s, &pools[s->kind], e, u, m->x[s->kind]), total = total_progress(s, own);
+		double estimate = own > 0 ? s->bytes * MAX(total / own, 1.0) : s->bytes;
+
+		ret->estimate += estimate;
+		ret->estimate2 += estimate * estimate;
+		ret->estimate_total += estimate * total;
+		ret->total += total;
+		ret->total2 += total * total;
+		ret->own += MIN(own, total);
+	}
+}
+
+/* ---- stretches and windows ---- */
+
+struct heap_scale heap_estimate_close_stretch(struct heap_estimate *e)
+{
+	struct heap_stretch *s = &e->now;
+	struct heap_scale scale = { 1, 1 };
+	struct pool pool;
+	double own, total;
+
+	if (e->n == HEAP_STRETCHES_MAX || (s->attached_ns <= 0 && s->attached <= 0 && s->hits <= 0))
+		return scale;
+	e->stretches[e->n++] = *s;
+	add_to_kind(&e->learned[s->kind], s);
+	pool = pool_of(e, s->kind);
+	own = own_progress(s, &pool, e, heap_estimate_user_ns(e), 0);
+	total = total_progress(s, own);
+	if (own > 0) {
+		scale.allocated = MAX(total / own, 1.0);
+		scale.in_use = MAX((total + e->unfollowed) / own, 1.0);
+	}
+	e->unfollowed = s->kind == HEAP_STRETCH_WHOLE ? 0 : e->unfollowed + total;
+	e->told[e->n - 1] = s->bytes * scale.allocated;
+	*s = (struct heap_stretch){ 0 };
+	return scale;
+}
+
+double heap_estimate_last_own(const struct heap_estimate *e)
+{
+	const struct heap_stretch *s = &e->stretches[MAX(e->n, 1u) - 1];
+	const struct pool pool = pool_of(e, s->kind);
+
+	return e->n ? own_progress(s, &pool, e, heap_estimate_user_ns(e), 0) : 0;
+}
+
+bool heap_estimate_is_full(const struct heap_estimate *e)
+{
+	return e->n == HEAP_STRETCHES_MAX;
+}
+
+/* How much the bytes by progress differ from stretch to stretch: one standard error of the total, relative. */
+static double spread(const struct heap_estimate *e, const struct total *t)
+{
+	double n = e->n, rate = t->estimate / t->total;
+	double squares = t->estimate2 - 2 * rate * t->estimate_total + rate * rate * t->total2;
+
+	return sqrt(MAX(squares, 0.0) * n / (n - 1) * (1 - t->own / t->total)) / t->estimate;
+}
+
+/* What the total moves, either way, when an input is moved by its standard error: relative. */
+static double moved(const struct heap_estimate *e, const struct pool *pools, double estimate, const struct moves *up)
+{
+	const struct moves down = { { -up->x[0], -up->x[1] }, -up->guess, -up->kinds_differ };
+	struct total a, b;
+
+	add_up(e, pools, up, &a);
+	add_up(e, pools, &down, &b);
+	return MAX(fabs(a.estimate - b.estimate) / 2, MAX(estimate - a.estimate, estimate - b.estimate)) / estimate;
+}
+
+static double common_error(const struct heap_estimate *e, const struct pool *pools, double estimate)
+{
+	double x = hypot(moved(e, pools, estimate, &(struct moves){ .x = { 1, 0 } }),
+	        moved(e, pools, estimate, &(struct moves){ .x = { 0, 1 } }));
+
+	return hypot(x, hypot(moved(e, pools, estimate, &(struct moves){ .guess = 1 }),
+	                        moved(e, pools, estimate, &(struct moves){ .kinds_differ = 1 })));
+}
+
+/* Two standard errors hold for 95 of 100 windows when their variance is known; from n stretches it is itself a guess:
+ * about Student's t for n - 1 degrees of freedom. */
+static void judge(const struct heap_estimate *e, struct heap_window *ret)
+{
+	const struct pool pools[] = { pool_of(e, HEAP_STRETCH_WHOLE), pool_of(e, HEAP_STRETCH_CALLS) };
+	double told = 0, seen = 0, common, student;
+	struct total t;
+
+	for (unsigned i = 0; i < e->n; i++) {
+		told += e->told[i];
+		seen += e->stretches[i].bytes;
+	}
+	add_up(e, pools, &(struct moves){ 0 }, &t);
+	if (told <= 0 || t.estimate <= 0 || t.total <= t.own)
+		return;
+	common = common_error(e, pools, t.estimate);
+	/* the mean of a reciprocal is more than the reciprocal of the mean */
+	ret->factor = MAX(t.estimate / (1 + common * common), seen) / told;
+	if (e->n <
+	        2) { /* one look says nothing of its spread: nothing at all may have happened else, or as much again */
+		ret->error = hypot(2 * common, t.total / t.own - 1);
+		return;
+	}
+	student = 2 * (1 + 1.5 / (e->n - 1));
+	ret->error = student * hypot(common, spread(e, &t));
+}
+
+void heap_estimate_close_window(struct heap_estimate *e, struct heap_window *ret)
+{
+	*ret = (struct heap_window){ .factor = 1 };
+	judge(e, ret);
+	e->n = 0;
+	e->unfollowed = 0;
+	for (int k = 0; k < HEAP_STRETCH_KINDS; k++)
+		fade(&e->learned[k]);
+}

@@ -1,0 +1,90 @@
+/* What one process allocated in all, from the stretches in which its probes were in.
+ *
+ * Allocations are scaled by how far the program has come on its own, in all and meanwhile. Attached probes slow it
+ * down, ten times where it does little but allocate, so plain times would say far too little, and times net of the
+ * probes' cost are a small difference of large numbers. Its progress in user mode does not have either fault: what the
+ * kernel does for a probe is not in it. Where a PMU counts instructions in user mode, probes add none. Elsewhere it is
+ * time in user mode, told by ticks, and code runs slower right after a trap: by u for each hit.
+ *
+ * How much u is differs from program to program, so it is learned from this one. There are two kinds of stretches:
+ * whole ones, with frees, and others with the allocating functions alone, where a call costs about half as many hits.
+ * With p for the program's own progress from one allocation to the next and h for hits by allocation, a stretch shows
+ * x = p + u * h of user time by allocation: two kinds give both p and u (a line through two points, p is where it meets
+ * h = 0). What was measured on a process of our own is a first guess at u, weighed by how far it was found to be off.
+ *
+ * Ticks are few in a stretch (chance makes 10 to 20 %), so x is taken from all stretches of a kind, but where stretches
+ * differ by more than chance makes, as with a program in phases, from each by as much (James and Stein). Each stretch
+ * is scaled by itself, as one ends when its hits have cost enough: all put together would weigh phases with many hits
+ * too little (a separate ratio estimator: Cochran, Sampling Techniques, 6.10).
+ *
+ * The error: what the total moves when x of each kind, the first guess, and what is not known of u are moved by their
+ * standard errors, and how much the bytes differ from stretch to stretch.
+ *
+ * Pure: counts in, numbers out. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+enum heap_stretch_kind {
+	HEAP_STRETCH_WHOLE, /* frees, too */
+	HEAP_STRETCH_CALLS, /* the allocating functions alone */
+	HEAP_STRETCH_KINDS,
+};
+
+struct heap_user_price {
+	double ns;       /* by which a hit slows the code after it; 0 where progress does not know of it */
+	double error_ns; /* standard error of that */
+	double tick;     /* progress that one tick stands for while probes are in */
+};
+
+/* Of some time: counts, and what was seen of them while the probes were in. */
+struct heap_stretch {
+	double total_ns, attached_ns; /* of the program's own CPU time: serve where no tick came */
+	double total, attached;       /* progress */
+	double hits, calls, bytes;    /* seen */
+	enum heap_stretch_kind kind;
+};
+
+#define HEAP_STRETCHES_MAX 32
+
+/* Of one kind, in the last some dozen stretches. */
+struct heap_kind {
+	double n, attached, calls, hits, attached2, calls2, attached_calls;
+};
+
+struct heap_estimate {
+	struct heap_user_price price;
+	struct heap_stretch now;
+	struct heap_stretch stretches[HEAP_STRETCHES_MAX]; /* that are over, of this window */
+	double told[HEAP_STRETCHES_MAX];                   /* with the scale that was given for each */
+	unsigned n;
+	double unfollowed; /* total progress of stretches without frees since the last one with them */
+	struct heap_kind learned[HEAP_STRETCH_KINDS];
+};
+
+void heap_estimate_init(struct heap_estimate *e, const struct heap_user_price *price);
+/* Adds to the stretch that goes on. */
+void heap_estimate_add(struct heap_estimate *e, const struct heap_stretch *more);
+
+struct heap_scale {
+	double allocated, in_use; /* what was seen stands for so many times as much; at least 1 */
+};
+/* The stretch is over: what it seems to stand for by what is known now; heap_estimate_close_window() says how that must
+ * be mended. Where the probes were not in meanwhile, the time goes on to count for the stretch to come, and both are 1.
+ * With HEAP_STRETCHES_MAX stretches the window is full: close it. */
+struct heap_scale heap_estimate_close_stretch(struct heap_estimate *e);
+bool heap_estimate_is_full(const struct heap_estimate *e);
+
+struct heap_window {
+	double factor; /* by which all that was scaled in the window is multiplied */
+	/* Relative error of the total beside that of sampling which 95 of 100 windows keep within; 0 where the probes
+	 * were in all the time. Above HEAP_ERROR_MAX it is as good as not known. */
+	double error;
+};
+#define HEAP_ERROR_MAX 1.0
+void heap_estimate_close_window(struct heap_estimate *e, struct heap_window *ret);
+
+/* What a hit slows the code after it, as far as it was learned. */
+double heap_estimate_user_ns(const struct heap_estimate *e);
+/* The program's own progress with the probes in, in the last stretch that is over. */
+double heap_estimate_last_own(const struct heap_estimate *e);
