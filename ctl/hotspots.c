@@ -4,10 +4,10 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "ctl/command.h"
-#include "profile/snapshot.h"
 #include "ctl/summary.h"
 #include "ctl/table.h"
-#include "profile/hotspots.h"
+#include "profile/snapshot.h"
+#include "profile/top.h"
 
 #define THRESHOLD_DEFAULT 1.0
 
@@ -43,29 +43,31 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-static int print_json(const struct profile *p, uint32_t value_index, double threshold, const struct hotspots *h)
+static int print_json(const struct profile *p, uint32_t value_index, double threshold, const struct top *t)
 {
 	_cleanup_(json_decrefp) json_t *object = summary_json(p, value_index);
+	const double whole = (double)top_total(t)->value;
+	const size_t n = top_n_hot(t, threshold / 100);
 	json_t *rows = json_array();
 
 	if (!object || json_object_set_new(object, "threshold_percent", json_real(threshold)) < 0 ||
 	        json_object_set_new(object, "hotspots", rows) < 0)
 		return command_print_json(NULL);
-	for (size_t i = 0; i < hotspots_n(h); i++) {
-		const struct hotspot *spot = hotspots_get(h, i);
+	for (size_t i = 0; i < n; i++) {
+		const struct top_row *spot = top_row(t, i);
 
-		if (json_array_append_new(
-		            rows, json_pack("{s:o, s:o, s:I, s:o, s:I, s:I, s:f, s:s}", "function",
-		                          command_json_string(spot->function), "file", command_json_string(spot->file),
-		                          "line", (json_int_t)spot->line, "mapping", command_json_string(spot->mapping),
-		                          "samples", (json_int_t)spot->samples, "value", (json_int_t)spot->value,
-		                          "percent", spot->percent, "kind", frame_kind_name(spot->kind))) < 0)
+		if (json_array_append_new(rows,
+		            json_pack("{s:o, s:o, s:I, s:o, s:I, s:I, s:f, s:s}", "function",
+		                    command_json_string(spot->name), "file", command_json_string(spot->file), "line",
+		                    (json_int_t)spot->line, "mapping", command_json_string(spot->mapping), "samples",
+		                    (json_int_t)spot->flat.count, "value", (json_int_t)spot->flat.value, "percent",
+		                    100 * (double)spot->flat.value / whole, "kind", frame_kind_name(spot->kind))) < 0)
 			return command_print_json(NULL);
 	}
 	return command_print_json(TAKE_PTR(object));
 }
 
-static int add_row(struct table *table, const struct hotspot *spot, const char *unit)
+static int add_row(struct table *table, const struct top_row *spot, const struct top_value *total, const char *unit)
 {
 	char percent[SUMMARY_PERCENT_MAX], samples[UNITS_TEXT_MAX], value[UNITS_TEXT_MAX];
 	_cleanup_free_ char *place = NULL;
@@ -80,29 +82,30 @@ static int add_row(struct table *table, const struct hotspot *spot, const char *
 	if (!place)
 		return -ENOMEM;
 	return table_add_row(table, (const char *const[]){
-	                                    summary_percent(percent, spot->percent, 100),
-	                                    units_format_value(samples, spot->samples, "count"),
-	                                    units_format_value(value, spot->value, unit),
-	                                    spot->function,
+	                                    summary_percent(percent, (double)spot->flat.value, (double)total->value),
+	                                    units_format_value(samples, spot->flat.count, "count"),
+	                                    units_format_value(value, spot->flat.value, unit),
+	                                    spot->name,
 	                                    place,
 	                            });
 }
 
-static int print_table(const struct profile *p, uint32_t value_index, double threshold, const struct hotspots *h)
+static int print_table(const struct profile *p, uint32_t value_index, double threshold, const struct top *t)
 {
 	static const struct table_column columns[] = { { "PERCENT", TABLE_RIGHT }, { "SAMPLES", TABLE_RIGHT },
 		{ "VALUE", TABLE_RIGHT }, { "FUNCTION", TABLE_CUT }, { "FILE:LINE", TABLE_CUT } };
 	const char *unit = profile_string(p, profile_header_const(p)->sample_types[value_index].unit, NULL);
+	const size_t n = top_n_hot(t, threshold / 100);
 	_cleanup_(table_freep) struct table *table = NULL;
 	int r;
 
 	r = table_new(columns, ARRAY_SIZE(columns), &table);
-	for (size_t i = 0; r >= 0 && i < hotspots_n(h); i++)
-		r = add_row(table, hotspots_get(h, i), unit);
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		r = add_row(table, top_row(t, i), top_total(t), unit);
 	if (r < 0)
 		return log_err(r, "cannot make the table");
 	summary_print(p, value_index);
-	if (hotspots_n(h) == 0) {
+	if (n == 0) {
 		printf("No function has %g %% or more; a lower --threshold shows more.\n", threshold);
 		return 0;
 	}
@@ -114,7 +117,7 @@ static int hotspots_run(const struct command *c, int argc, char **argv)
 {
 	_cleanup_(command_args_done) struct command_args args = { 0 };
 	_cleanup_(profile_freep) struct profile *p = NULL;
-	_cleanup_(hotspots_freep) struct hotspots *h = NULL;
+	_cleanup_(top_freep) struct top *t = NULL;
 	double threshold = THRESHOLD_DEFAULT;
 	uint32_t value_index;
 	int r;
@@ -129,10 +132,10 @@ static int hotspots_run(const struct command *c, int argc, char **argv)
 	r = input_value_index(&args.input, p, &value_index);
 	if (r < 0)
 		return r;
-	r = hotspots_build(p, value_index, threshold / 100, &h);
+	r = top_build(p, &(struct top_options){ .value_index = value_index, .by = TOP_FUNCTION, .sort = TOP_FLAT }, &t);
 	if (r < 0)
 		return command_profile_error(r, "cannot add the profile up");
-	return args.json ? print_json(p, value_index, threshold, h) : print_table(p, value_index, threshold, h);
+	return args.json ? print_json(p, value_index, threshold, t) : print_table(p, value_index, threshold, t);
 }
 
 const struct command hotspots_command = {

@@ -95,22 +95,6 @@ static int find_or_add(struct diff *d, const struct top_row *from, uint32_t *ret
 	return 0;
 }
 
-static int64_t add_saturating(int64_t a, int64_t b)
-{
-	int64_t sum;
-
-	if (__builtin_add_overflow(a, b, &sum))
-		return b > 0 ? INT64_MAX : INT64_MIN;
-	return sum;
-}
-
-static void value_add(struct top_value *to, const struct top_value *v)
-{
-	to->value = add_saturating(to->value, v->value);
-	to->count = add_saturating(to->count, v->count);
-	to->squares += v->squares;
-}
-
 static void spread_add(struct spread *s, double x, double n)
 {
 	s->weighted += n > 0 ? x * x / n : 0;
@@ -128,7 +112,7 @@ static int add_part(struct diff *d, unsigned side, const struct profile *p, uint
 	if (r < 0)
 		return r;
 	n = (double)top_total(t)->value;
-	value_add(&d->total[side], top_total(t));
+	top_value_add(&d->total[side], top_total(t));
 	for (size_t i = 0; i < top_n_rows(t); i++) {
 		const struct top_row *from = top_row(t, i);
 		struct work *w;
@@ -138,8 +122,8 @@ static int add_part(struct diff *d, unsigned side, const struct profile *p, uint
 		if (r < 0)
 			return r;
 		w = &d->rows[id];
-		value_add(&w->row.flat.value[side], &from->flat);
-		value_add(&w->row.cum.value[side], &from->cum);
+		top_value_add(&w->row.flat.value[side], &from->flat);
+		top_value_add(&w->row.cum.value[side], &from->cum);
 		spread_add(&w->flat[side], (double)from->flat.value, n);
 		spread_add(&w->cum[side], (double)from->cum.value, n);
 	}

@@ -5,15 +5,9 @@
 #include <string.h>
 
 #include "profile/ledger.h"
+#include "profile/sum.h"
 
 /* ---- headers ---- */
-
-static int64_t add_saturating(int64_t a, int64_t b)
-{
-	int64_t sum;
-
-	return __builtin_add_overflow(a, b, &sum) ? (a < 0 ? INT64_MIN : INT64_MAX) : sum;
-}
 
 void merge_header(struct profile_header *to, const struct profile_header *from)
 {
@@ -26,7 +20,7 @@ void merge_header(struct profile_header *to, const struct profile_header *from)
 	to->period = MAX(to->period, from->period);
 	if (from->time_ns && (!to->time_ns || from->time_ns < to->time_ns))
 		to->time_ns = from->time_ns;
-	to->duration_ns = add_saturating(to->duration_ns, from->duration_ns);
+	to->duration_ns = sum_saturating(to->duration_ns, from->duration_ns);
 	to->default_sample_type = to->default_sample_type ? to->default_sample_type : from->default_sample_type;
 	to->drop_frames = to->drop_frames ? to->drop_frames : from->drop_frames;
 	to->keep_frames = to->keep_frames ? to->keep_frames : from->keep_frames;

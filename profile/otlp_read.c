@@ -8,6 +8,7 @@
 #include <string.h>
 #include "profile/otlp_reader.h"
 #include "profile/service_name.h"
+#include "profile/sum.h"
 
 /* ---- profiles ---- */
 
@@ -190,13 +191,6 @@ struct columns {
 	int64_t period;
 };
 
-static int64_t add_saturating(int64_t a, int64_t b)
-{
-	int64_t sum;
-
-	return __builtin_add_overflow(a, b, &sum) ? (a < 0 ? INT64_MIN : INT64_MAX) : sum;
-}
-
 /* The service is said again only where the labels alone do not say it. */
 static void drop_plain_service(struct reader *r, struct profile_label *labels, size_t *n)
 {
@@ -262,7 +256,7 @@ static int read_sample(struct reader *r, struct cursor c, const struct columns *
 			stack = f.value;
 		else if (f.number == OTLP_SAMPLE_VALUES)
 			while ((e = otlp_next_number(&f, &i)) == 1) {
-				value = add_saturating(value, (int64_t)i);
+				value = sum_saturating(value, (int64_t)i);
 				n_values++;
 			}
 		else if (f.number == OTLP_SAMPLE_TIMESTAMPS)

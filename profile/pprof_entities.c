@@ -45,23 +45,48 @@ static int id_map_put(struct reader *r, struct id_map *m, uint64_t id, uint32_t 
 
 /* ---- mappings, functions, locations ---- */
 
-static int read_mapping(struct reader *r, struct cursor c)
+/* A message of nothing but numbers: each field's value by its number, up to last. */
+static inline int read_numbers(struct reader *r, struct cursor c, uint64_t *v, uint32_t last)
 {
-	uint64_t v[MAPPING_HAS_INLINE_FRAMES + 1] = { 0 };
-	struct profile_mapping m = { 0 };
 	struct field f;
-	uint32_t index;
 	int e;
 
 	while ((e = cursor_field(&c, &f)) > 0) {
-		if (f.number > MAPPING_HAS_INLINE_FRAMES)
+		if (f.number > last)
 			continue;
 		if (f.wire != WIRE_VARINT)
 			return reader_malformed(r);
 		v[f.number] = f.value;
 	}
+	return e < 0 ? reader_malformed(r) : 0;
+}
+
+/* What dst made of the last n entities that were read: indices[i] is that of ids[i]. */
+static int id_map_put_all(struct reader *r, struct id_map *m, const uint64_t *ids, const uint32_t *indices, uint32_t n)
+{
+	const uint32_t last = r->ordinal;
+
+	for (uint32_t i = 0; i < n; i++) {
+		int e;
+
+		r->ordinal = last - n + 1 + i;
+		e = id_map_put(r, m, ids[i], indices[i]);
+		if (e < 0)
+			return e;
+	}
+	return 0;
+}
+
+static int read_mapping(struct reader *r, struct cursor c)
+{
+	uint64_t v[MAPPING_HAS_INLINE_FRAMES + 1] = { 0 };
+	struct profile_mapping m = { 0 };
+	uint32_t index;
+	int e;
+
+	e = read_numbers(r, c, v, MAPPING_HAS_INLINE_FRAMES);
 	if (e < 0)
-		return reader_malformed(r);
+		return e;
 	m = (struct profile_mapping){
 		.start = v[MAPPING_START], .limit = v[MAPPING_LIMIT], .offset = v[MAPPING_OFFSET]
 	};
@@ -84,18 +109,14 @@ struct functions { /* on their way into dst */
 
 static int flush_functions(struct reader *r, struct functions *w)
 {
-	const uint32_t last = r->ordinal;
 	uint32_t indices[READER_BATCH];
 	int e = profile_add_functions(r->dst, w->list, w->n, indices);
 
 	if (e < 0)
 		return reader_refuse(r, e);
-	for (uint32_t i = 0; i < w->n; i++) {
-		r->ordinal = last - w->n + 1 + i;
-		e = id_map_put(r, &r->functions, w->ids[i], indices[i]);
-		if (e < 0)
-			return e;
-	}
+	e = id_map_put_all(r, &r->functions, w->ids, indices, w->n);
+	if (e < 0)
+		return e;
 	w->n = 0;
 	return 0;
 }
@@ -104,18 +125,11 @@ static int read_function(struct reader *r, struct cursor c, struct functions *w)
 {
 	uint64_t v[FUNCTION_START_LINE + 1] = { 0 };
 	struct profile_function *fn = &w->list[w->n];
-	struct field f;
 	int e;
 
-	while ((e = cursor_field(&c, &f)) > 0) {
-		if (f.number > FUNCTION_START_LINE)
-			continue;
-		if (f.wire != WIRE_VARINT)
-			return reader_malformed(r);
-		v[f.number] = f.value;
-	}
+	e = read_numbers(r, c, v, FUNCTION_START_LINE);
 	if (e < 0)
-		return reader_malformed(r);
+		return e;
 	*fn = (struct profile_function){ .start_line = (int64_t)v[FUNCTION_START_LINE] };
 	e = reader_string(r, v[FUNCTION_NAME], &fn->name);
 	if (e >= 0)
@@ -143,19 +157,12 @@ static int read_functions(struct reader *r)
 static int read_line(struct reader *r, struct cursor c, struct profile_line *ret)
 {
 	uint64_t v[LINE_COLUMN + 1] = { 0 };
-	struct field f;
 	uint32_t function;
 	int e;
 
-	while ((e = cursor_field(&c, &f)) > 0) {
-		if (f.number > LINE_COLUMN)
-			continue;
-		if (f.wire != WIRE_VARINT)
-			return reader_malformed(r);
-		v[f.number] = f.value;
-	}
+	e = read_numbers(r, c, v, LINE_COLUMN);
 	if (e < 0)
-		return reader_malformed(r);
+		return e;
 	function = id_map_get(r, &r->functions, v[LINE_FUNCTION_ID]);
 	if (function == PROFILE_NONE)
 		return reader_fail(
@@ -177,18 +184,14 @@ struct locations { /* on their way into dst */
 
 static int flush_locations(struct reader *r, struct locations *w)
 {
-	const uint32_t last = r->ordinal;
 	uint32_t indices[READER_BATCH];
 	int e = profile_add_locations(r->dst, w->list, w->n, indices);
 
 	if (e < 0)
 		return reader_refuse(r, e);
-	for (uint32_t i = 0; i < w->n; i++) {
-		r->ordinal = last - w->n + 1 + i;
-		e = id_map_put(r, &r->locations, w->ids[i], indices[i]);
-		if (e < 0)
-			return e;
-	}
+	e = id_map_put_all(r, &r->locations, w->ids, indices, w->n);
+	if (e < 0)
+		return e;
 	w->n = w->n_lines = 0;
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "profile/profile_data.h"
+#include "profile/sum.h"
 
 #define BATCH 32 /* look-ups that wait for memory together */
 
@@ -616,15 +617,6 @@ static bool sample_equal(const void *owner, uint32_t i, const void *key)
 	return a->stack == b->stack && a->labels == b->labels;
 }
 
-static int64_t add_saturating(int64_t a, int64_t b)
-{
-	int64_t sum;
-
-	if (__builtin_add_overflow(a, b, &sum))
-		return a < 0 ? INT64_MIN : INT64_MAX;
-	return sum;
-}
-
 int profile_reserve_samples(struct profile *p, uint32_t n)
 {
 	const size_t n_types = p->stride ? p->stride : p->header.n_sample_types;
@@ -670,7 +662,7 @@ static int add_hashed_sample(
 		int64_t *sum = profile_values(p, i);
 
 		for (uint32_t k = 0; k < p->stride; k++)
-			sum[k] = add_saturating(sum[k], values[k]);
+			sum[k] = sum_saturating(sum[k], values[k]);
 	}
 	*ret = i;
 	return 0;

@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/intern.h"
+#include "profile/sum.h"
 #include "profile/tree.h"
 
 #define ROWS_MAX (1u << 20)
@@ -214,19 +215,10 @@ static int map_locations(struct building *b)
 	return 0;
 }
 
-static int64_t add_saturating(int64_t a, int64_t b)
+void top_value_add(struct top_value *to, const struct top_value *v)
 {
-	int64_t sum;
-
-	if (__builtin_add_overflow(a, b, &sum))
-		return b > 0 ? INT64_MAX : INT64_MIN;
-	return sum;
-}
-
-static void value_add(struct top_value *to, const struct top_value *v)
-{
-	to->value = add_saturating(to->value, v->value);
-	to->count = add_saturating(to->count, v->count);
+	to->value = sum_saturating(to->value, v->value);
+	to->count = sum_saturating(to->count, v->count);
 	to->squares += v->squares;
 }
 
@@ -251,12 +243,12 @@ static void add_stack(struct building *b, uint32_t sample, const struct top_valu
 			uint32_t row = b->frame_rows[at];
 
 			if (i == 0 && at == b->first[locations[0]]) {
-				value_add(&b->top->rows[row].flat, v);
-				b->line_flat[at] = add_saturating(b->line_flat[at], v->value);
+				top_value_add(&b->top->rows[row].flat, v);
+				b->line_flat[at] = sum_saturating(b->line_flat[at], v->value);
 			}
 			if (b->seen[row] != sample + 1) {
 				b->seen[row] = sample + 1;
-				value_add(&b->top->rows[row].cum, v);
+				top_value_add(&b->top->rows[row].cum, v);
 			}
 		}
 }
@@ -273,7 +265,7 @@ static int add_code(struct building *b, uint32_t count_index)
 	for (uint32_t i = 0; i < profile_n_samples(b->p); i++) {
 		struct top_value v = sample_value(b, i, count_index);
 
-		value_add(&b->top->total, &v);
+		top_value_add(&b->top->total, &v);
 		add_stack(b, i, &v);
 	}
 	return 0;
@@ -342,9 +334,9 @@ static int add_labels(struct building *b, uint32_t count_index)
 		struct top_value v = sample_value(b, i, count_index);
 		struct top_row *row = &b->top->rows[rows[profile_sample(b->p, i)->labels]];
 
-		value_add(&b->top->total, &v);
-		value_add(&row->flat, &v);
-		value_add(&row->cum, &v);
+		top_value_add(&b->top->total, &v);
+		top_value_add(&row->flat, &v);
+		top_value_add(&row->cum, &v);
 	}
 	return 0;
 }
@@ -449,6 +441,18 @@ const struct top_row *top_row(const struct top *t, size_t i)
 const struct top_value *top_total(const struct top *t)
 {
 	return &t->total;
+}
+
+size_t top_n_hot(const struct top *t, double threshold)
+{
+	const double whole = (double)t->total.value;
+	size_t n = 0;
+
+	/* 1 % of 300 is 3: a share computed as 0.00999.. is in. */
+	while (whole > 0 && n < t->n_rows && t->rows[n].flat.value > 0 &&
+	        (double)t->rows[n].flat.value / whole >= threshold * (1 - 1e-12))
+		n++;
+	return n;
 }
 
 int top_find(const struct top *t, const char *key, size_t key_size, size_t *ret)

@@ -44,6 +44,9 @@ struct top_value {
 	double squares; /* sum of squared weights, in the value's unit squared */
 };
 
+/* Sums stay at the ends of their range. */
+void top_value_add(struct top_value *to, const struct top_value *v);
+
 struct top_row {
 	const char *key; /* tells rows apart, also between profiles; key_size bytes */
 	size_t key_size;
@@ -63,6 +66,8 @@ DEFINE_CLEANUP(struct top *, top_free)
 size_t top_n_rows(const struct top *t);
 const struct top_row *top_row(const struct top *t, size_t i);
 const struct top_value *top_total(const struct top *t);
+/* How many rows, from the first, spent at least that share of the whole in themselves; of rows sorted by TOP_FLAT. */
+size_t top_n_hot(const struct top *t, double threshold);
 /* -ENOENT where no row has the key. */
 int top_find(const struct top *t, const char *key, size_t key_size, size_t *ret);
 

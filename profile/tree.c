@@ -1,3 +1,4 @@
+#include "profile/sum.h"
 #include "profile/tree.h"
 
 #include <stdbool.h>
@@ -301,19 +302,10 @@ uint32_t tree_count_index(const struct profile *p)
 	return PROFILE_NONE;
 }
 
-static int64_t add_saturating(int64_t a, int64_t b)
-{
-	int64_t sum;
-
-	if (__builtin_add_overflow(a, b, &sum))
-		return b > 0 ? INT64_MAX : INT64_MIN;
-	return sum;
-}
-
 static void tree_value_add(struct tree_value *to, const struct tree_value *v)
 {
-	to->value = add_saturating(to->value, v->value);
-	to->count = add_saturating(to->count, v->count);
+	to->value = sum_saturating(to->value, v->value);
+	to->count = sum_saturating(to->count, v->count);
 }
 
 int tree_add(struct tree *t, unsigned side, const struct profile *p, const struct tree_options *o)

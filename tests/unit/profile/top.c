@@ -183,6 +183,59 @@ static void top_words(void **state)
 	assert_int_equal(top_parse_by("nothing", &by), -EINVAL);
 }
 
+static struct top *by_flat(const char *stacks, uint32_t value_index)
+{
+	const struct top_options o = { .value_index = value_index, .by = TOP_FUNCTION, .sort = TOP_FLAT };
+	_cleanup_(profile_freep) struct profile *p = stacks_profile(stacks);
+	struct top *t = NULL;
+
+	assert_int_equal(top_build(p, &o, &t), 0);
+	return t;
+}
+
+static void hot_are_all_at_or_above_the_threshold(void **state)
+{
+	_cleanup_(top_freep) struct top *t = by_flat("main;a 50\nmain;bb 47\nmain;ccc 2\nmain;dddd 1\n", 1);
+
+	(void)state;
+	assert_int_equal(top_n_hot(t, 0.02), 3);
+	assert_string_equal(top_row(t, 0)->name, "a");
+	assert_string_equal(top_row(t, 2)->name, "ccc");
+	assert_string_equal(top_row(t, 2)->file, "src/app.c");
+	assert_int_equal(top_row(t, 2)->line, 30);
+	assert_int_equal(top_row(t, 2)->flat.count, 2);
+	assert_int_equal(top_row(t, 2)->flat.value, 2 * STACKS_NS);
+	assert_int_equal(top_n_hot(t, 0.48), 1);
+	assert_int_equal(top_n_hot(t, 0.51), 0);
+}
+
+static void hot_is_not_a_matter_of_rounding(void **state)
+{
+	_cleanup_(top_freep) struct top *t = by_flat("main;a 297\nmain;b 3\n", 0);
+
+	(void)state;
+	assert_int_equal(top_n_hot(t, 1.0 / 100), 2);
+}
+
+static void hot_is_what_a_function_spends_itself(void **state)
+{
+	_cleanup_(top_freep) struct top *t = by_flat("main;a 1\nmain;b 1\n", 0);
+
+	(void)state;
+	assert_int_equal(top_n_rows(t), 3);
+	assert_int_equal(top_n_hot(t, 0), 2); /* main has nothing of its own */
+}
+
+static void of_nothing_nothing_is_hot(void **state)
+{
+	_cleanup_(profile_freep) struct profile *p = stacks_new();
+	_cleanup_(top_freep) struct top *t = NULL;
+
+	(void)state;
+	assert_int_equal(top_build(p, &(struct top_options){ .by = TOP_FUNCTION }, &t), 0);
+	assert_int_equal(top_n_hot(t, 0), 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(top_adds_flat_and_cum),
 	cmocka_unit_test(top_sorts_by_cum),
@@ -195,6 +248,10 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(top_gathers_squares_of_weights),
 	cmocka_unit_test(top_shows_the_line_with_most_of_a_function),
 	cmocka_unit_test(top_words),
+	cmocka_unit_test(hot_are_all_at_or_above_the_threshold),
+	cmocka_unit_test(hot_is_not_a_matter_of_rounding),
+	cmocka_unit_test(hot_is_what_a_function_spends_itself),
+	cmocka_unit_test(of_nothing_nothing_is_hot),
 };
 
 UNIT_MAIN(tests)
