@@ -59,12 +59,16 @@ static int series_run(const struct command *c, int argc, char **argv)
 	_cleanup_listing_ struct listing l = { 0 };
 	struct profile_error error = { 0 };
 	struct series_arguments a = { 0 };
+	struct store_progress progress;
 	struct query_report report;
 	int r = listing_open(&l, c, argc, argv, &a, "-1h", columns, ARRAY_SIZE(columns));
 
 	if (r != 0)
 		return r;
-	r = store_series(l.query.store, &l.query.selection, a.by, a.sample_type, on_point, &l, &report, &error);
+	progress = listing_progress(&l);
+	r = store_series(l.query.store, &l.query.selection,
+	        &(struct series_options){ .by = a.by, .sample_type = a.sample_type, .progress = &progress }, on_point,
+	        &l, &report, &error);
 	if (error.text[0])
 		return log_err(0, "%s", error.text), r;
 	source_say_corrupt(&report.corrupt);

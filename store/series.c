@@ -64,7 +64,7 @@ static int add_up(struct sums *s, const struct profile *p, const char *by, uint3
 	return 0;
 }
 
-static int tell(const struct plan_file *f, const struct profile *p, const char *by, const char *sample_type,
+static int tell(const struct plan_file *f, const struct profile *p, const struct series_options *o,
         int (*each)(void *, const struct series_point *), void *data)
 {
 	const struct profile_header *h = profile_header_const(p);
@@ -75,10 +75,10 @@ static int tell(const struct plan_file *f, const struct profile *p, const char *
 
 	if (h->n_sample_types == 0)
 		return 0;
-	if (sample_type)
-		r = profile_find_sample_type(p, sample_type, &value_index);
+	if (o->sample_type)
+		r = profile_find_sample_type(p, o->sample_type, &value_index);
 	if (r >= 0)
-		r = add_up(&sums, p, by, value_index);
+		r = add_up(&sums, p, o->by, value_index);
 	if (r < 0)
 		return r;
 	unit = profile_string(p, h->sample_types[value_index].unit, NULL);
@@ -98,8 +98,8 @@ static int tell(const struct plan_file *f, const struct profile *p, const char *
 	return r;
 }
 
-static int read_file(struct store *s, const struct selection *sel, const struct plan_file *f, const char *by,
-        const char *sample_type, int (*each)(void *, const struct series_point *), void *data,
+static int read_file(struct store *s, const struct selection *sel, const struct plan_file *f,
+        const struct series_options *o, int (*each)(void *, const struct series_point *), void *data,
         struct query_report *report)
 {
 	_cleanup_(profile_freep) struct profile *p = NULL;
@@ -116,10 +116,10 @@ static int read_file(struct store *s, const struct selection *sel, const struct 
 		corrupt_note(&report->corrupt, f->path);
 		return 0;
 	}
-	return r < 0 ? r : tell(f, p, by, sample_type, each, data);
+	return r < 0 ? r : tell(f, p, o, each, data);
 }
 
-int store_series(struct store *s, const struct selection *sel, const char *by, const char *sample_type,
+int store_series(struct store *s, const struct selection *sel, const struct series_options *options,
         int (*f)(void *, const struct series_point *), void *data, struct query_report *report,
         struct profile_error *error)
 {
@@ -137,8 +137,11 @@ int store_series(struct store *s, const struct selection *sel, const char *by, c
 		return r;
 	with_type.type = type;
 	r = plan_make(s, &with_type, &plan);
-	for (size_t i = 0; i < plan.n && r == 0; i++)
-		r = read_file(s, &with_type, &plan.files[i], by, sample_type, f, data, report);
+	for (size_t i = 0; i < plan.n && r == 0; i++) {
+		r = read_file(s, &with_type, &plan.files[i], options, f, data, report);
+		if (options->progress && options->progress->f)
+			options->progress->f(options->progress->userdata, i + 1, plan.n);
+	}
 	report->n_files = plan.n;
 	report->has_index = plan.has_index;
 	return r < 0 ? r : 0;

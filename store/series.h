@@ -11,9 +11,14 @@ struct series_point {
 	const char *unit;
 };
 
-/* by: label, NULL for the whole. sample_type: name, NULL for the file's last. f as in index_each(); files in order of
- * time, keys of one file in no order. Memory: one file at a time. Errors as store_query(); -ENOENT: no such sample
- * type. */
-int store_series(struct store *s, const struct selection *sel, const char *by, const char *sample_type,
+struct series_options {
+	const char *by;          /* label; NULL: the whole */
+	const char *sample_type; /* NULL: each file's last */
+	const struct store_progress *progress;
+};
+
+/* f as in index_each(); files in order of time, keys of one file in no order. Memory: one file at a time. Errors as
+ * store_query(); -ENOENT: no such sample type. */
+int store_series(struct store *s, const struct selection *sel, const struct series_options *options,
         int (*f)(void *, const struct series_point *), void *data, struct query_report *report,
         struct profile_error *error);

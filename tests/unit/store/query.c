@@ -290,19 +290,37 @@ static int on_point(void *data, const struct series_point *p)
 	return 0;
 }
 
+static void on_progress(void *userdata, uint64_t done, uint64_t total)
+{
+	uint64_t *last = userdata;
+
+	assert_int_equal(done, *last + 1);
+	assert_int_equal(total, 5);
+	*last = done;
+}
+
 static void series_add_up(void **state)
 {
+	uint64_t files_done = 0;
+	const struct store_progress progress = { on_progress, &files_done };
 	_cleanup_(store_closep) struct store *s = scene_open(*state);
 	struct selection sel = { .from_ns = SCENE_START_NS, .to_ns = SCENE_START_NS + 5 * SCENE_MINUTE_NS };
 	struct query_report report;
 	struct seen seen = { 0 };
 
 	put_minutes(s, 10);
-	assert_int_equal(store_series(s, &sel, "comm", "samples", on_point, &seen, &report, NULL), 0);
+	assert_int_equal(
+	        store_series(s, &sel,
+	                &(struct series_options){ .by = "comm", .sample_type = "samples", .progress = &progress },
+	                on_point, &seen, &report, NULL),
+	        0);
 	assert_int_equal(seen.points, 10);
+	assert_int_equal(files_done, 5);
 	assert_int_equal(seen.redis, 50);
 	assert_int_equal(seen.all, truth(0, 5));
-	assert_int_equal(store_series(s, &sel, NULL, "heap", on_point, &seen, &report, NULL), -ENOENT);
+	assert_int_equal(store_series(s, &sel, &(struct series_options){ .sample_type = "heap" }, on_point, &seen,
+	                         &report, NULL),
+	        -ENOENT);
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
