@@ -235,7 +235,7 @@ static int write_html(
 	size_t start = out->size;
 	int r;
 
-	r = picture_make(before, p, o, 0.1 / (width * FLAMEGRAPH_HTML_ZOOM), &pic);
+	r = picture_make(before, p, o, &(struct picture_limits){ .least = 0.1 / (width * FLAMEGRAPH_HTML_ZOOM) }, &pic);
 	if (r < 0)
 		return r;
 	r = collect(&page);

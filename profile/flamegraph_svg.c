@@ -9,6 +9,7 @@
 #define HEADER 104
 #define CHARACTER 7.23 /* width of a monospace character at 12 px */
 #define LEAST_PX 0.1
+#define BOXES_MAX 6000 /* some 400 bytes each, 3 MB in all: what a browser shows without a pause */
 #define TEXT_PX_MIN 28 /* narrower boxes have no text */
 #define CONTROLS_PX 480
 
@@ -191,7 +192,8 @@ static int write_svg(
 	size_t start = out->size;
 	int r;
 
-	r = picture_make(before, p, o, LEAST_PX / (width - 2 * PAD), &pic);
+	r = picture_make(before, p, o,
+	        &(struct picture_limits){ .least = LEAST_PX / (width - 2 * PAD), .boxes_max = BOXES_MAX }, &pic);
 	if (r < 0)
 		return r;
 	(void)put_head(out, &pic, HEADER + MAX(pic.rows, 3u) * ROW + PAD);

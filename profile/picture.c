@@ -218,11 +218,60 @@ static void set_scale(struct picture *pic, bool is_diff, bool normalize)
 	}
 }
 
+static int wider_first(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return *x > *y ? -1 : *x < *y;
+}
+
+/* The width below which boxes are left out so that both limits hold, and how many of just that width may be drawn. */
+static int find_least(const struct picture *pic, const struct picture_limits *limits, double *ret, uint32_t *ret_equal)
+{
+	const uint32_t n = tree_n_nodes(pic->tree);
+	_cleanup_free_ double *widths = NULL;
+	uint32_t n_wider = 0;
+
+	*ret = limits->least;
+	*ret_equal = UINT32_MAX;
+	if (limits->boxes_max == 0 || n <= limits->boxes_max)
+		return 0;
+	widths = malloc((size_t)n * sizeof(*widths));
+	if (!widths)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++)
+		widths[i] = picture_weight(pic, i);
+	qsort(widths, n, sizeof(*widths), wider_first);
+	if (widths[limits->boxes_max] < limits->least)
+		return 0;
+	while (widths[n_wider] > widths[limits->boxes_max])
+		n_wider++;
+	*ret = widths[limits->boxes_max];
+	*ret_equal = limits->boxes_max - n_wider;
+	return 0;
+}
+
+static void count_left_out(struct picture *pic)
+{
+	for (uint32_t i = 1; i < tree_n_nodes(pic->tree); i++) {
+		if (pic->x[i] >= 0 || picture_weight(pic, i) <= 0)
+			continue;
+		pic->n_left_out++;
+		if (pic->x[tree_node(pic->tree, i)->parent] >= 0)
+			pic->left_out += picture_weight(pic, i);
+	}
+}
+
 /* Children lie side by side from their parent's left end, in their order. */
-static int lay_out(struct picture *pic, double least)
+static int lay_out(struct picture *pic, const struct picture_limits *limits)
 {
 	uint32_t n = tree_n_nodes(pic->tree);
+	uint32_t n_equal;
+	double least;
+	int r = find_least(pic, limits, &least, &n_equal);
 
+	if (r < 0)
+		return r;
 	pic->x = malloc((size_t)n * sizeof(*pic->x));
 	if (!pic->x)
 		return -ENOMEM;
@@ -242,16 +291,18 @@ static int lay_out(struct picture *pic, double least)
 		        c = tree_node(pic->tree, c)->next_sibling) {
 			double weight = picture_weight(pic, c);
 
-			if (weight < least || weight <= 0) {
+			if (weight < least || weight <= 0 || (weight <= least && n_equal == 0)) {
 				x += weight > 0 ? weight : 0;
 				continue;
 			}
+			n_equal -= weight <= least && n_equal != UINT32_MAX;
 			pic->x[c] = x;
 			x += weight;
 			pic->kinds |= 1u << tree_frame(pic->tree, tree_node(pic->tree, c)->frame)->kind;
 			pic->rows = MAX(pic->rows, tree_node(pic->tree, c)->depth + 1);
 		}
 	}
+	count_left_out(pic);
 	return 0;
 }
 
@@ -301,6 +352,15 @@ static void put_total(struct buffer *b, const struct picture *pic, unsigned side
 	(void)buffer_append_string(b, " samples");
 }
 
+static void put_left_out(struct buffer *b, const struct picture *pic)
+{
+	if (pic->n_left_out == 0)
+		return;
+	(void)buffer_append_string(b, " \xc2\xb7 ");
+	(void)picture_number(b, pic->n_left_out);
+	(void)buffer_printf(b, " narrow boxes left out (%.2g %% is not drawn to its full depth)", 100 * pic->left_out);
+}
+
 static int make_subtitle(struct picture *pic, const struct profile *before, const struct profile *p, bool is_normalized)
 {
 	_cleanup_buffer_ struct buffer b = BUFFER(TEXT_MAX);
@@ -324,6 +384,7 @@ static int make_subtitle(struct picture *pic, const struct profile *before, cons
 		put_loss(&b, p, LEDGER_TRUNCATED, "truncated");
 		put_loss(&b, p, LEDGER_THROTTLED, "throttled");
 	}
+	put_left_out(&b, pic);
 	pic->subtitle = buffer_take_string(&b);
 	return pic->subtitle ? 0 : -ENOMEM;
 }
@@ -362,7 +423,7 @@ static int add_profiles(
 }
 
 int picture_make(const struct profile *before, const struct profile *p, const struct flamegraph_options *o,
-        double least, struct picture *ret)
+        const struct picture_limits *limits, struct picture *ret)
 {
 	_cleanup_(picture_done) struct picture pic = { .width = o->width ? o->width : FLAMEGRAPH_WIDTH };
 	int r;
@@ -372,7 +433,7 @@ int picture_make(const struct profile *before, const struct profile *p, const st
 		return r;
 	tree_finish(pic.tree);
 	set_scale(&pic, before != NULL, o->normalize);
-	r = lay_out(&pic, least);
+	r = lay_out(&pic, limits);
 	if (r < 0)
 		return r;
 	r = make_texts(&pic, before, p, o);

@@ -22,11 +22,19 @@ struct picture {
 	uint32_t kinds;           /* bit of each kind that is drawn */
 	uint32_t rows;            /* of boxes that are drawn at the least width */
 	double *x;                /* of each node: its left end as a fraction; < 0: not drawn */
+	uint32_t n_left_out;      /* boxes that are too narrow, or too many */
+	double left_out;          /* so much of the whole is not drawn to its full depth for it */
 };
 
-/* least: fraction of the width below which a box is left out. before: NULL for a plain flame graph. */
+/* Which boxes are left out; the subtitle says how many. */
+struct picture_limits {
+	double least;       /* those narrower than this fraction of the width */
+	uint32_t boxes_max; /* the narrowest, where there are more; 0: no maximum */
+};
+
+/* before: NULL for a plain flame graph. */
 int picture_make(const struct profile *before, const struct profile *p, const struct flamegraph_options *o,
-        double least, struct picture *ret);
+        const struct picture_limits *limits, struct picture *ret);
 void picture_done(struct picture *pic);
 
 /* Part of picture_make(): what changed, for the verdicts. */

@@ -153,6 +153,39 @@ static struct profile *hostile_profile(void)
 	return p;
 }
 
+static char *many_leaves(unsigned n)
+{
+	_cleanup_buffer_ struct buffer text = BUFFER(1 << 20);
+
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(buffer_printf(&text, "main;leaf_%u 1\n", i), 0);
+	assert_int_equal(buffer_printf(&text, "main;wide %u\n", n), 0);
+	return buffer_take_string(&text);
+}
+
+static void flamegraph_svg_draws_the_widest_boxes_and_counts_the_others(void **state)
+{
+	_cleanup_free_ char *stacks = many_leaves(7000);
+	_cleanup_(profile_freep) struct profile *p = stacks_profile(stacks);
+	_cleanup_buffer_ struct buffer out = BUFFER(FLAMEGRAPH_BYTES_MAX);
+	_cleanup_free_ char *svg = draw(flamegraph_svg, p, &nanoseconds), *diff = NULL;
+	const char *pictures[2];
+
+	(void)state;
+	assert_int_equal(flamegraph_diff_svg(p, p, &nanoseconds, &out), 0);
+	diff = buffer_take_string(&out);
+	assert_non_null(diff);
+	pictures[0] = svg;
+	pictures[1] = diff;
+	for (size_t i = 0; i < ARRAY_SIZE(pictures); i++) {
+		assert_int_equal(count(pictures[i], "<g class=\"f\">"), 6000);
+		assert_has(pictures[i], ">wide<");
+		/* of all, [no comm] or main, wide and 7,000 leaves */
+		assert_has(pictures[i], "narrow boxes left out (7.2 % is not drawn");
+		assert_true(strlen(pictures[i]) < 4u << 20);
+	}
+}
+
 static void flamegraph_keeps_hostile_names_text(void **state)
 {
 	_cleanup_(profile_freep) struct profile *p = hostile_profile();
@@ -290,6 +323,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(flamegraph_svg_says_value_percent_and_count),
 	cmocka_unit_test(flamegraph_svg_colours_kinds_and_shows_them_in_the_legend),
 	cmocka_unit_test(flamegraph_svg_leaves_out_what_nobody_can_see),
+	cmocka_unit_test(flamegraph_svg_draws_the_widest_boxes_and_counts_the_others),
 	cmocka_unit_test(flamegraph_keeps_hostile_names_text),
 	cmocka_unit_test(flamegraph_html_allows_its_own_script_only),
 	cmocka_unit_test(flamegraph_cuts_a_name_of_a_megabyte),
