@@ -15,10 +15,39 @@
 #define SECOND_NS ((int64_t)NS_PER_SEC)
 #define LABEL_BITS_MAX (1u << 26)
 
+/* Paths live as long as the plan: one behind the other, without an allocation each. */
+struct plan_block {
+	struct plan_block *next;
+	size_t used;
+	char text[(64u << 10) - 64];
+};
+
+static char *keep_path(struct plan *p, const char *path)
+{
+	const size_t size = strlen(path) + 1;
+	struct plan_block *b = p->blocks;
+
+	assert(size <= sizeof(b->text));
+	if (!b || size > sizeof(b->text) - b->used) {
+		b = malloc(sizeof(*b));
+		if (!b)
+			return NULL;
+		b->next = p->blocks;
+		b->used = 0;
+		p->blocks = b;
+	}
+	b->used += size;
+	return memcpy(b->text + b->used - size, path, size);
+}
+
 void plan_done(struct plan *p)
 {
-	for (size_t i = 0; i < p->n; i++)
-		free(p->files[i].path);
+	while (p->blocks) {
+		struct plan_block *b = p->blocks;
+
+		p->blocks = b->next;
+		free(b);
+	}
 	free(p->files);
 	*p = PLAN_INIT;
 }
@@ -37,7 +66,7 @@ static int add(struct plan *p, const struct plan_file *f, const char *path)
 		p->room = room;
 	}
 	p->files[p->n] = *f;
-	p->files[p->n].path = strdup(path);
+	p->files[p->n].path = keep_path(p, path);
 	if (!p->files[p->n].path)
 		return -ENOMEM;
 	p->n++;
@@ -306,9 +335,7 @@ static int plan_from_names(struct store *s, const struct selection *sel, struct 
 	                .to_s = sel->to_ns / SECOND_NS + 1 },
 	        on_name, &f);
 	for (size_t i = 0; i < ret->n; i++)
-		if (r >= 0 && is_leftover(&f, &ret->files[i]))
-			free(ret->files[i].path);
-		else
+		if (r < 0 || !is_leftover(&f, &ret->files[i]))
 			ret->files[kept++] = ret->files[i];
 	ret->n = kept;
 	return r;

@@ -8,8 +8,9 @@
 #include "store/name.h"
 #include "store/selection.h"
 
+/* With its path some 100 bytes a file. */
 struct plan_file {
-	char *path;
+	const char *path; /* the plan's */
 	int64_t start_ns, end_ns;
 	uint64_t bytes, raw_bytes; /* raw: 0 where only the name is known */
 	uint32_t level;
@@ -18,6 +19,7 @@ struct plan_file {
 struct plan {
 	struct plan_file *files;
 	size_t n, room;
+	struct plan_block *blocks;   /* paths */
 	bool has_index;              /* false: told by names alone */
 	uint64_t n_passed_over;      /* labels say that nothing in it can match */
 	uint64_t n_of[STORE_LEVELS]; /* files that count */
