@@ -246,16 +246,22 @@ def broken_files(directory):
         "a location that is not there": billions,
         "a string table of 2^60 bytes": raw + b"\x32" + varint(1 << 60),
         "varints without end": raw + b"\xff" * 40,
+        "billions of locations that are declared": raw + b"\x12" + varint(16) + b"\x0a" + varint(1 << 34) + b"\x01" * 10,
+        "a hundred million locations": raw + b"\x22\x00" * 100_000_000,
+        "a sample of a million locations": raw + b"\x12" + varint(1_000_004) + b"\x0a" + varint(1_000_000) + b"\x01" * 1_000_000,
+        "a varint of more than 64 bits": raw + b"\x48" + b"\xff" * 9 + b"\x7f",
+        "functions whose names are beyond the strings": raw + b"\x2a\x0d\x08\x63\x10" + varint((1 << 64) - 1),
+        "two locations with one id": raw + b"\x22\x02\x08\x01" * 2,
         "a string that is out of range": raw + b"\x2a\x04\x08\x63\x10" + varint(1 << 40)[:1],
     }
     names = []
     for i, (name, data) in enumerate(hostile.items()):
-        path = date / f"20260601T0{i % 10}3030Z-evil.pb.zst"
+        path = date / f"20260601T{i:02}3030Z-evil.pb.zst"
         path.write_bytes(data)
         names.append(path.name)
-    (date / "20260601T113030Z-evil.pb.zst").symlink_to("/etc/passwd")
-    os.mkfifo(date / "20260601T123030Z-evil.pb.zst")
-    names += ["20260601T113030Z-evil.pb.zst", "20260601T123030Z-evil.pb.zst"]
+    (date / "20260601T213030Z-evil.pb.zst").symlink_to("/etc/passwd")
+    os.mkfifo(date / "20260601T223030Z-evil.pb.zst")
+    names += ["20260601T213030Z-evil.pb.zst", "20260601T223030Z-evil.pb.zst"]
     (date / "notes.txt").write_text("not ours")
     (store / "index.sqlite").unlink()
     right = {w: value(w) for w in range(40)}
@@ -301,7 +307,7 @@ def crowd(directory):
     def emberctl(text, *args, **kwargs):
         return measured(text, check.EMBERCTL, *args, "--source", store, **kwargs)
 
-    list_mb = 100 + FILES // 7000  # 150 bytes a file
+    list_mb = 60 + (FILES * 120 >> 20)  # some 100 bytes a file; 60: of this program, from which a child begins
     text = emberctl(f"{FILES} files are indexed", "reindex", "--json")
     check.that(json.loads(text)["indexed"] == FILES, "all of them")
     text = emberctl("counted", "types", "--json")
