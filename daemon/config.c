@@ -67,6 +67,11 @@ static const struct config_key keys[] = {
 	{ "Store", "MinFreeDisk", config_parse_percent, FIELD(min_free_disk), "5%",
 	        "a share of the disk up to 90%, such as 5%" },
 
+	{ "Budget", "Heap", config_parse_share, FIELD(heap_budget), "3%",
+	        "a share of each target's CPU time from 0.1% to 90%, such as 3%" },
+	{ "Budget", "HeapTogether", config_parse_share, FIELD(heap_together), "1%",
+	        "a share of one core from 0.1% to 90%, such as 1%" },
+
 	{ "Symbols", "Inlines", config_parse_bool, FIELD(inlines), "yes", WANTS_BOOL },
 	{ "Symbols", "DebugDirectories", config_parse_paths, FIELD(debug_directories), "/usr/lib/debug",
 	        "absolute paths with blanks between" },

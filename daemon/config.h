@@ -56,6 +56,8 @@ struct config {
 	char *store_path;
 	uint64_t retention_days, store_bytes; /* 0: no limit */
 	double min_free_disk;                 /* fraction of the file system */
+	/* [Budget]: fractions of a target's CPU time, and of one core for all targets together */
+	double heap_budget, heap_together;
 	/* [Symbols] */
 	bool inlines;
 	struct config_list debug_directories;

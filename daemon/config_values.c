@@ -81,6 +81,17 @@ int config_parse_percent(const struct config_key *key, const char *value, void *
 	return 0;
 }
 
+int config_parse_share(const struct config_key *key, const char *value, void *field)
+{
+	double fraction = 0;
+
+	(void)key;
+	if (units_parse_percent(value, &fraction) < 0 || fraction < 0.001 || fraction > 0.9)
+		return -EINVAL;
+	*(double *)field = fraction;
+	return 0;
+}
+
 void config_list_done(struct config_list *l)
 {
 	for (size_t i = 0; i < l->n; i++)

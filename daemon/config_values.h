@@ -26,6 +26,7 @@ int config_parse_size(const struct config_key *key, const char *value, void *fie
 int config_parse_bool(const struct config_key *key, const char *value, void *field);
 int config_parse_path(const struct config_key *key, const char *value, void *field);
 int config_parse_percent(const struct config_key *key, const char *value, void *field);
+int config_parse_share(const struct config_key *key, const char *value, void *field); /* the same, but not nothing */
 int config_parse_names(const struct config_key *key, const char *value, void *field);
 int config_parse_pids(const struct config_key *key, const char *value, void *field);
 int config_parse_paths(const struct config_key *key, const char *value, void *field);

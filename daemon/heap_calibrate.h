@@ -9,7 +9,7 @@ struct heap_calibration {
 	double tick_ns; /* of CPU time that a tick of the CPU's clock takes */
 };
 
-/* processes_fd: the map of probed processes. is_stepped: on an instruction that the kernel must single-step. Takes some
- * 0.1 s. -ENOTSUP: no way to probe here. */
+/* What was measured within the last hour is told again at once. processes_fd: the map of probed processes. is_stepped:
+ * on an instruction that the kernel must single-step. Takes some 0.1 s. -ENOTSUP: no way to probe here. */
 int heap_calibrate(
         const struct heap_programs *programs, int processes_fd, bool is_stepped, struct heap_calibration *ret);

@@ -189,6 +189,7 @@ static bool profile_is_equal(const struct config *a, const struct config *b)
 {
 	return config_list_equal(&a->sources, &b->sources) && a->frequency_hz == b->frequency_hz &&
 	       a->kernel_stacks == b->kernel_stacks && a->heap_single_step == b->heap_single_step &&
+	       a->heap_budget == b->heap_budget && a->heap_together == b->heap_together &&
 	       spec_is_equal(&a->include, &b->include) && spec_is_equal(&a->exclude, &b->exclude);
 }
 

@@ -118,7 +118,9 @@ struct source_params {
 	uint32_t frequency_hz; /* cpu */
 	uint64_t interval;     /* heap: bytes a sample; offcpu: nanoseconds a sample; 0: the source's default */
 	int kernel_stacks;
-	bool single_step;              /* heap: probe also where the kernel must single-step, ten times as costly */
+	bool single_step; /* heap: probe also where the kernel must single-step, ten times as costly */
+	double heap_budget,
+	        heap_together;         /* heap: fractions of a target's CPU time, and of one core for all; 0: default */
 	int is_on_demand;              /* a person waits for it and may spend more */
 	const struct targets *targets; /* borrowed during source_open; NULL: the whole host */
 	uint32_t ring_bytes;           /* 0: the source's default */

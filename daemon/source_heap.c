@@ -670,6 +670,18 @@ static int heap_prepare(struct source_instance *i, struct heap *h)
 	return 0;
 }
 
+static void set_budget(const struct source_instance *i, struct heap *h)
+{
+	double together = i->params.is_on_demand ? COMMONS_ON_DEMAND : COMMONS_ALWAYS;
+
+	h->budget = i->params.is_on_demand ? BUDGET_ON_DEMAND : BUDGET_ALWAYS;
+	if (i->params.heap_budget > 0)
+		h->budget = i->params.heap_budget;
+	if (i->params.heap_together > 0)
+		together = i->params.heap_together;
+	heap_commons_init(&h->commons, together, clock_now_ns(CLOCK_MONOTONIC));
+}
+
 static int heap_open(struct source_instance *i)
 {
 	struct heap *h = calloc(1, sizeof(*h));
@@ -686,9 +698,7 @@ static int heap_open(struct source_instance *i)
 		h->targets.include.pids = h->targets.exclude.pids = NULL; /* those are in the programs' map */
 	}
 	h->is_interval_fixed = i->params.interval != 0;
-	h->budget = i->params.is_on_demand ? BUDGET_ON_DEMAND : BUDGET_ALWAYS;
-	heap_commons_init(&h->commons, i->params.is_on_demand ? COMMONS_ON_DEMAND : COMMONS_ALWAYS,
-	        clock_now_ns(CLOCK_MONOTONIC));
+	set_budget(i, h);
 	i->period = i->params.interval ? i->params.interval : INTERVAL_DEFAULT;
 	h->hold = code_hold(i->params.code);
 	uprobe_want_files(LINKS_FILES_WANTED);

@@ -28,7 +28,11 @@ def slow_is_exact(run):
 
 def fast_is_within_its_error(run):
     what = "as fast as it can"
-    check.near(run.ratio(1), 1, 1.5 * run.stated, f"{what}: allocated bytes by truth, error stated {run.stated:.3f}")
+    # Half as much again as what 95 of 100 keep within, as a factor: an error of 90 % downwards would let anything pass.
+    most = 1 + 1.5 * run.stated
+    check.that(1 / most < run.ratio(1) < most,
+               f"{what}: allocated bytes by truth {run.ratio(1):.3f}, error stated {run.stated:.3f}")
+    check.that(run.stated < 1 and not run.ledger["heap.error_unknown_max"], f"{what}: the error is known")
     for name in PLACES:
         # a standard error is 1 to 1.5 points in so short a run; bench/heap-bias holds many runs to 3
         check.near(run.share_error(name), 0, 6, f"{what}: points of {name}'s share of bytes")

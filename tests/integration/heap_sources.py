@@ -114,7 +114,7 @@ def status(scratch):
     config, socket = f"{scratch}/emberd.conf", f"{scratch}/run/control.sock"
     with open(config, "w") as f:
         f.write(f"[Profile]\nSources=heap\nInterval=5s\nHeapSingleStep=no\n[Target]\nComm=late\nComm=workload-heap_k\n"
-                f"[Store]\nPath={scratch}/store\n")
+                f"[Budget]\nHeap=2%\n[Store]\nPath={scratch}/store\n")
     emberd = subprocess.Popen([check.EMBERD, "--config", config, "--runtime-dir", f"{scratch}/run"])
     targets = [subprocess.Popen([f"{scratch}/late", "2", f"{scratch}/usdt.so"], stdout=subprocess.DEVNULL),
                subprocess.Popen([check.workload("heap_known"), "8", "100", "1"], stdout=subprocess.DEVNULL)]
@@ -125,7 +125,7 @@ def status(scratch):
     check.that(by_pid.get(targets[0].pid, {}).get("method") == "usdt, malloc", f"status: {by_pid.get(targets[0].pid)}")
     known = by_pid.get(targets[1].pid, {})
     check.that(known.get("method") == "malloc" and known["sites"] >= 6 and known["refused_sites"] == 0 and known["is_in"]
-               and known["comm"] == "workload-heap_k" and 0 <= known["slow_down"] < 0.05 and known["budget"] == 0.03,
+               and known["comm"] == "workload-heap_k" and 0 <= known["slow_down"] < 0.05 and known["budget"] == 0.02,
                f"status: {known}")
     check.that("usdt, malloc" in text and str(targets[1].pid) in text, "status for a person has the processes")
     for t in targets:

@@ -93,6 +93,10 @@ static const struct bad bad[] = {
 	{ "[Target]\nExe=ls", "f:2: [Target] Exe=ls: wants absolute paths of executables, with blanks between" },
 	{ "[Store]\nPath=here", "f:2: [Store] Path=here: wants an absolute path" },
 	{ "[Store]\nPath=", "f:2: [Store] Path=: wants an absolute path" },
+	{ "[Budget]\nHeap=0%",
+	        "f:2: [Budget] Heap=0%: wants a share of each target's CPU time from 0.1% to 90%, such as 3%" },
+	{ "[Budget]\nHeapTogether=95%",
+	        "f:2: [Budget] HeapTogether=95%: wants a share of one core from 0.1% to 90%, such as 1%" },
 	{ "[Symbols]\nCacheBytes=1K", "f:2: [Symbols] CacheBytes=1K: wants a size from 1M to 1T" },
 };
 
