@@ -241,7 +241,8 @@ static __always_inline void note_jump(struct uprobe_regs *ctx, struct heap_count
 	p->jump_back = back;
 }
 
-static __always_inline int call(struct uprobe_regs *ctx, __u64 cookie)
+/* Whether the return of the call is wanted. */
+static __always_inline bool call(struct uprobe_regs *ctx, __u64 cookie)
 {
 	__u64 thread = bpf_get_current_pid_tgid(), id, interval;
 	__u32 pid = thread >> 32;
@@ -252,39 +253,39 @@ static __always_inline int call(struct uprobe_regs *ctx, __u64 cookie)
 
 	if (!p) {
 		count(COUNTER_HEAP_OTHER_PROCESS);
-		return 1;
+		return false;
 	}
 	p->hits++;
 	if (HEAP_COOKIE_FUNCTION(cookie) == HEAP_FREE) {
 		release(pid, argument(ctx, cookie, 0));
-		return 1;
+		return false;
 	}
 	bytes = bytes_asked(ctx, cookie, pid);
 	if (bytes < 0 || is_jump(ctx, p, thread))
-		return 1;
+		return false;
 	if (HEAP_COOKIE_FLAGS(cookie) & HEAP_JUMPS)
 		note_jump(ctx, p, thread);
 	interval = is_next(p, pid, bytes);
 	if (!interval)
-		return 1;
+		return false;
 	p->samples++;
 	now.id = id = __sync_fetch_and_add(&last_id, 1) + 1;
 	if (HEAP_COOKIE_FUNCTION(cookie) == HEAP_POSIX_MEMALIGN)
 		now.out = argument(ctx, cookie, 0);
 	if (!emit_sample_object(ctx, PROFILE_HEAP, bytes, id, interval & ~HEAP_ALLOCATED_ONLY, EMIT_AT_ENTRY) ||
 	        interval & HEAP_ALLOCATED_ONLY)
-		return 1;
+		return false;
 	if (bpf_map_update_elem(&heap_calls, &key, &now, BPF_ANY) != 0) {
 		count(COUNTER_HEAP_CALLS_FULL);
-		return 1;
+		return false;
 	}
 	if (HEAP_COOKIE_FLAGS(cookie) & HEAP_JUMPS)
 		p->jump_back = 0; /* the kernel's trampoline stands there until the call returns */
-	return 0;
+	return true;
 }
 
-/* The return of the sampled call, told from any other by its stack pointer. 0: it was not. */
-static __always_inline int call_returns(struct uprobe_regs *ctx)
+/* The return of the sampled call, told from any other by its stack pointer. */
+static __always_inline void call_returns(struct uprobe_regs *ctx)
 {
 	__u64 thread = bpf_get_current_pid_tgid(), address = CALL_RETURN(ctx);
 	struct heap_call_key key = { .thread = thread, .sp = CALL_SP(ctx) - RETURN_SP_OFFSET };
@@ -293,7 +294,7 @@ static __always_inline int call_returns(struct uprobe_regs *ctx)
 	__u32 pid = thread >> 32;
 
 	if (!found)
-		return 0;
+		return;
 	now = *found;
 	bpf_map_delete_elem(&heap_calls, &key);
 	p = bpf_map_lookup_elem(&heap_processes, &pid);
@@ -303,7 +304,6 @@ static __always_inline int call_returns(struct uprobe_regs *ctx)
 		address = 0;
 	if (address)
 		hold(pid, address, now.id);
-	return 1;
 }
 
 SEC("uprobe")
@@ -315,7 +315,19 @@ int heap_call(struct uprobe_regs *ctx)
 		call_returns(ctx);
 		return 0;
 	}
-	return call(ctx, cookie);
+	/* 1 skips the return probe of a session; of any other link it would have the kernel take the probe out */
+	return !call(ctx, cookie) && is_session;
+}
+
+/* Here the stack cannot tell a jump from the next call at the same place, but every call is seen to return. */
+static __always_inline void forget_jump(struct uprobe_regs *ctx)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	__u32 pid = thread >> 32;
+	struct heap_counters *p = bpf_map_lookup_elem(&heap_processes, &pid);
+
+	if (p && p->jump_thread == thread && p->jump_sp == CALL_SP(ctx) - RETURN_SP_OFFSET)
+		p->jump_sp = 0;
 }
 
 /* Only where the kernel has no sessions. */
@@ -323,6 +335,7 @@ SEC("uretprobe")
 int heap_return(struct uprobe_regs *ctx)
 {
 	call_returns(ctx);
+	forget_jump(ctx);
 	return 0;
 }
 

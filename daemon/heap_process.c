@@ -57,6 +57,7 @@ struct heap_process *heap_process_free(struct heap_process *p)
 		return NULL;
 	heap_process_detach(p);
 	p->loader = uprobe_detach(p->loader);
+	free(p->counters);
 	free(p);
 	return NULL;
 }
@@ -73,10 +74,11 @@ int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns)
 
 int heap_process_make_known(const struct heap_process *p, int counters_fd)
 {
+	_cleanup_free_ struct heap_counters *counters = NULL;
 	int cpus = libbpf_num_possible_cpus();
-	_cleanup_free_ struct heap_counters *counters = calloc((size_t)MAX(cpus, 1), sizeof(*counters));
 	uint32_t id = (uint32_t)p->pid;
 
+	counters = calloc((size_t)MAX(cpus, 1), sizeof(*counters));
 	if (!counters)
 		return -ENOMEM;
 	return bpf_map_update_elem(counters_fd, &id, counters, BPF_ANY) < 0 ? -errno : 0;
@@ -85,25 +87,26 @@ int heap_process_make_known(const struct heap_process *p, int counters_fd)
 int heap_process_read(struct heap_process *p, int counters_fd)
 {
 	int cpus = libbpf_num_possible_cpus(), r;
-	_cleanup_free_ struct heap_counters *counters = calloc((size_t)MAX(cpus, 1), sizeof(*counters));
 	uint32_t id = (uint32_t)p->pid;
 	struct heap_meter m = { .time_ns = clock_now_ns(CLOCK_MONOTONIC) };
 
-	if (!counters)
+	if (!p->counters)
+		p->counters = calloc((size_t)MAX(cpus, 1), sizeof(*p->counters));
+	if (!p->counters)
 		return -ENOMEM;
 	r = heap_process_cpu(p, &m.cpu_ns);
 	if (r < 0)
 		return r;
 	if (m.cpu_ns < p->meter.cpu_ns)
 		return -ESRCH; /* another one runs under its PID */
-	if (bpf_map_lookup_elem(counters_fd, &id, counters) < 0)
+	if (bpf_map_lookup_elem(counters_fd, &id, p->counters) < 0)
 		return -errno;
 	for (int cpu = 0; cpu < cpus; cpu++) {
-		m.hits += counters[cpu].hits;
-		m.samples += counters[cpu].samples;
-		m.calls += counters[cpu].calls;
-		m.bytes += counters[cpu].bytes;
-		m.progress += counters[cpu].progress;
+		m.hits += p->counters[cpu].hits;
+		m.samples += p->counters[cpu].samples;
+		m.calls += p->counters[cpu].calls;
+		m.bytes += p->counters[cpu].bytes;
+		m.progress += p->counters[cpu].progress;
 	}
 	p->meter = m;
 	return 0;
@@ -136,10 +139,22 @@ static bool has_allocator(const struct heap_process *p, const struct heap_alloca
 	return false;
 }
 
-static bool has_function(const struct heap_allocator *a, bool loader)
+/* Kinds of sites, as bits. */
+enum { KIND_FREE = 1, KIND_CALL = 2, KIND_USDT = 4, KIND_LOADER = 8 };
+
+static unsigned kind_of(const struct site *s)
+{
+	if (s->function == SITE_USDT_ALLOC || s->function == SITE_USDT_FREE)
+		return KIND_USDT;
+	if (s->function == SITE_LOADER)
+		return KIND_LOADER;
+	return s->function == SITE_FREE ? KIND_FREE : KIND_CALL;
+}
+
+static bool has_kind(const struct heap_allocator *a, unsigned kinds)
 {
 	for (uint32_t i = 0; i < a->n_sites; i++)
-		if ((a->sites[i].function == SITE_LOADER) == loader)
+		if (kind_of(&a->sites[i]) & kinds)
 			return true;
 	return false;
 }
@@ -160,12 +175,12 @@ static int look_at(struct heap_process *p, struct heap_sites *sites, const struc
 		return r == -EAGAIN ? r : 0;
 	if (!a)
 		return 0;
-	if (p->loader_file != a && has_function(a, true)) { /* another one after an exec */
+	if (p->loader_file != a && has_kind(a, KIND_LOADER)) { /* another one after an exec */
 		p->loader = uprobe_detach(p->loader);
 		p->loader_file = a;
 		p->is_loader_refused = false;
 	}
-	if (!has_function(a, false) || has_allocator(p, a) || p->n_links == HEAP_ALLOCATORS_MAX)
+	if (!has_kind(a, ~(unsigned)KIND_LOADER) || has_allocator(p, a) || p->n_links == HEAP_ALLOCATORS_MAX)
 		return 0;
 	p->links[p->n_links++] = (struct heap_links){ .allocator = a };
 	return 1;
@@ -206,30 +221,10 @@ int heap_process_scan(struct heap_process *p, struct heap_sites *sites)
 
 /* ---- links ---- */
 
-/* Kinds of sites, as bits. */
-enum { KIND_FREE = 1, KIND_CALL = 2, KIND_USDT = 4, KIND_LOADER = 8 };
-
-static unsigned kind_of(const struct site *s)
-{
-	if (s->function == SITE_USDT_ALLOC || s->function == SITE_USDT_FREE)
-		return KIND_USDT;
-	if (s->function == SITE_LOADER)
-		return KIND_LOADER;
-	return s->function == SITE_FREE ? KIND_FREE : KIND_CALL;
-}
-
 static uint64_t cookie_of(const struct site *s)
 {
 	return HEAP_COOKIE(s->function, s->flags, s->probe) |
 	       HEAP_COOKIE_OPERANDS(s->operands[0], s->operands[1], s->operands[2]);
-}
-
-static bool has_usdt(const struct heap_allocator *a)
-{
-	for (uint32_t i = 0; i < a->n_sites; i++)
-		if (kind_of(&a->sites[i]) == KIND_USDT)
-			return true;
-	return false;
 }
 
 /* An allocator that tells its own samples by USDT is asked nothing else. */
@@ -237,7 +232,7 @@ static bool is_wanted(const struct heap_allocator *a, const struct site *s)
 {
 	unsigned kind = kind_of(s);
 
-	return kind != KIND_LOADER && (kind == KIND_USDT || !has_usdt(a));
+	return kind != KIND_LOADER && (kind == KIND_USDT || !has_kind(a, KIND_USDT));
 }
 
 /* Adds the sites of one kind to ret and returns how many there are now. */
@@ -271,7 +266,7 @@ static int attach_kinds(struct heap_process *p, struct heap_links *l, unsigned k
 
 	if (*ret)
 		return 0;
-	kinds &= has_usdt(l->allocator) ? KIND_USDT : ~(unsigned)KIND_USDT;
+	kinds &= has_kind(l->allocator, KIND_USDT) ? KIND_USDT : ~(unsigned)KIND_USDT;
 	for (unsigned kind = KIND_FREE; kind <= KIND_USDT; kind <<= 1)
 		if (kinds & kind)
 			n = collect(p, l->allocator, kind, sites, n);
@@ -333,8 +328,8 @@ void heap_process_sites(const struct heap_process *p, struct heap_process_sites 
 	for (size_t k = 0; k < p->n_links; k++) {
 		const struct heap_links *l = &p->links[k];
 
-		usdt |= has_usdt(l->allocator);
-		calls |= !has_usdt(l->allocator);
+		usdt |= has_kind(l->allocator, KIND_USDT);
+		calls |= !has_kind(l->allocator, KIND_USDT);
 		for (uint32_t i = 0; i < l->allocator->n_sites; i++)
 			ret->sites += is_wanted(l->allocator, &l->allocator->sites[i]);
 	}

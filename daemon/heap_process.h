@@ -45,7 +45,8 @@ struct heap_process {
 	unsigned scans;
 	uint64_t interval; /* in force while the gate is open */
 	uint64_t last_attach_ns;
-	double error_bytes; /* so far may what was told in this window be off */
+	double error_bytes;             /* so far may what was told in this window be off */
+	struct heap_counters *counters; /* room for one of each CPU */
 	struct heap_meter meter, meter_at_tick;
 	double paid_at_tick;
 };
