@@ -420,7 +420,9 @@ int heap_tick(struct bpf_perf_event_data *ctx)
 SEC("raw_tp/sched_process_exec")
 int heap_exec(struct bpf_raw_tracepoint_args *ctx)
 {
-	tell(RECORD_HEAP_EXEC, bpf_get_current_pid_tgid() >> 32, 0, 0);
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+
+	tell(RECORD_HEAP_EXEC, pid, (__u32)ctx->args[1] != pid, 0);
 	return 0;
 }
 

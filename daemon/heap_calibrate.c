@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "bpf/abi.h"
+#include "daemon/uprobe.h"
 #include "symbolizer/protocol.h"
 
 #define CALLS 16384

@@ -5,7 +5,6 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -16,6 +15,9 @@
 #include "base/proc_stat.h"
 #include "daemon/proc_maps.h"
 #include "daemon/reach.h"
+
+#define LOAD_SCAN_AFTER_NS (20 * NS_PER_MS) /* a library is opened with those that it needs */
+#define LOAD_SCANS_APART_NS (200 * NS_PER_MS)
 
 _Static_assert((int)HEAP_MALLOC == (int)SITE_MALLOC && (int)HEAP_FREE == (int)SITE_FREE &&
                        (int)HEAP_LOADER == (int)SITE_LOADER && (int)HEAP_NULL_IS_MALLOC == (int)SITE_NULL_IS_MALLOC &&
@@ -55,8 +57,7 @@ struct heap_process *heap_process_free(struct heap_process *p)
 {
 	if (!p)
 		return NULL;
-	heap_process_detach(p);
-	p->loader = uprobe_detach(p->loader);
+	p->probing = heap_probing_free(p->probing);
 	free(p->counters);
 	free(p);
 	return NULL;
@@ -131,34 +132,6 @@ static int open_mapped(pid_t pid, const struct proc_mapping *m)
 	return reach_open(&reach);
 }
 
-static bool has_allocator(const struct heap_process *p, const struct heap_allocator *a)
-{
-	for (size_t i = 0; i < p->n_links; i++)
-		if (p->links[i].allocator == a)
-			return true;
-	return false;
-}
-
-/* Kinds of sites, as bits. */
-enum { KIND_FREE = 1, KIND_CALL = 2, KIND_USDT = 4, KIND_LOADER = 8 };
-
-static unsigned kind_of(const struct site *s)
-{
-	if (s->function == SITE_USDT_ALLOC || s->function == SITE_USDT_FREE)
-		return KIND_USDT;
-	if (s->function == SITE_LOADER)
-		return KIND_LOADER;
-	return s->function == SITE_FREE ? KIND_FREE : KIND_CALL;
-}
-
-static bool has_kind(const struct heap_allocator *a, unsigned kinds)
-{
-	for (uint32_t i = 0; i < a->n_sites; i++)
-		if (kind_of(&a->sites[i]) & kinds)
-			return true;
-	return false;
-}
-
 /* 1: a new allocator; 0: none; -EAGAIN. */
 static int look_at(struct heap_process *p, struct heap_sites *sites, const struct proc_mapping *m)
 {
@@ -175,15 +148,13 @@ static int look_at(struct heap_process *p, struct heap_sites *sites, const struc
 		return r == -EAGAIN ? r : 0;
 	if (!a)
 		return 0;
-	if (p->loader_file != a && has_kind(a, KIND_LOADER)) { /* another one after an exec */
-		p->loader = uprobe_detach(p->loader);
-		p->loader_file = a;
-		p->is_loader_refused = false;
-	}
-	if (!has_kind(a, ~(unsigned)KIND_LOADER) || has_allocator(p, a) || p->n_links == HEAP_ALLOCATORS_MAX)
+	if (heap_allocator_kinds(a) & HEAP_KIND_LOADER) /* another one after an exec */
+		heap_probing_set_loader(p->probing, a);
+	if (!heap_allocator_kinds_wanted(a))
 		return 0;
-	p->links[p->n_links++] = (struct heap_links){ .allocator = a };
-	return 1;
+	r = heap_probing_add(p->probing, a);
+	p->n_beyond += r == -ENOSPC;
+	return r > 0;
 }
 
 struct scan {
@@ -212,137 +183,96 @@ static int scan_mapping(void *userdata, const struct proc_mapping *m)
 int heap_process_scan(struct heap_process *p, struct heap_sites *sites)
 {
 	struct scan s = { .process = p, .sites = sites };
-	int r = proc_maps_read(p->pid, scan_mapping, &s);
+	int r;
 
+	p->n_beyond = 0;
+	r = proc_maps_read(p->pid, scan_mapping, &s);
 	if (r < 0)
 		return r;
 	return s.is_awaited && s.found == 0 ? -EAGAIN : s.found;
 }
 
-/* ---- links ---- */
-
-static uint64_t cookie_of(const struct site *s)
+void heap_process_opened(struct heap_process *p)
 {
-	return HEAP_COOKIE(s->function, s->flags, s->probe) |
-	       HEAP_COOKIE_OPERANDS(s->operands[0], s->operands[1], s->operands[2]);
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+	uint64_t at = MAX(now + LOAD_SCAN_AFTER_NS, p->last_scan_ns + LOAD_SCANS_APART_NS);
+
+	if (p->next_scan_ns == 0 || p->next_scan_ns > at)
+		p->next_scan_ns = at;
 }
 
-/* An allocator that tells its own samples by USDT is asked nothing else. */
-static bool is_wanted(const struct heap_allocator *a, const struct site *s)
-{
-	unsigned kind = kind_of(s);
+/* ---- what is known of it ---- */
 
-	return kind != KIND_LOADER && (kind == KIND_USDT || !has_kind(a, KIND_USDT));
+size_t heap_process_files(const struct heap_process *p, const struct heap_allocator *const **ret)
+{
+	return heap_probing_files(p->probing, ret);
 }
 
-/* Adds the sites of one kind to ret and returns how many there are now. */
-static size_t collect(
-        struct heap_process *p, const struct heap_allocator *a, unsigned kind, struct uprobe_site *ret, size_t n)
+static const char *method_of(bool usdt, bool calls, bool steps)
 {
+	if (usdt)
+		return calls ? "usdt, malloc" : "usdt";
+	if (!calls)
+		return "no allocator found";
+	return steps ? "malloc, stepped" : "malloc";
+}
+
+static void add_sites(const struct heap_process *p, const struct heap_allocator *a, struct heap_process_sites *ret)
+{
+	unsigned wanted = heap_allocator_kinds_wanted(a);
+
 	for (uint32_t i = 0; i < a->n_sites; i++) {
 		const struct site *s = &a->sites[i];
 
-		if (kind_of(s) != kind)
+		if (!(heap_site_kind(s) & wanted))
 			continue;
-		if (!(s->flags & SITE_EMULATED) && !p->may_step) {
-			p->refused++;
+		if (!heap_site_may_probe(s, p->may_step)) {
+			ret->refused++;
 			continue;
 		}
-		p->steps |= !(s->flags & SITE_EMULATED);
-		ret[n++] = (struct uprobe_site){
-			.offset = s->probe, .counter_offset = s->counter_offset, .cookie = cookie_of(s)
-		};
+		ret->sites++;
+		ret->steps |= !heap_site_may_probe(s, false);
 	}
-	return n;
-}
-
-/* All sites of these kinds by one link, the frees first: an object whose free is missed would be a leak that is none.
- * An allocator that tells its own samples by USDT is asked nothing else. */
-static int attach_kinds(struct heap_process *p, struct heap_links *l, unsigned kinds, const struct bpf_program *program,
-        int type, int is_return, struct uprobe **ret)
-{
-	struct uprobe_site sites[SITES_MAX];
-	size_t n = 0;
-
-	if (*ret)
-		return 0;
-	kinds &= has_kind(l->allocator, KIND_USDT) ? KIND_USDT : ~(unsigned)KIND_USDT;
-	for (unsigned kind = KIND_FREE; kind <= KIND_USDT; kind <<= 1)
-		if (kinds & kind)
-			n = collect(p, l->allocator, kind, sites, n);
-	if (n == 0)
-		return 0;
-	return uprobe_attach(program, type, is_return, l->allocator->fd, p->pid, sites, n, ret);
-}
-
-static void detach_links(struct heap_links *l)
-{
-	l->call = uprobe_detach(l->call);
-	l->back = uprobe_detach(l->back);
-	l->usdt = uprobe_detach(l->usdt);
-}
-
-static int attach_links(struct heap_process *p, struct heap_links *l, const struct heap_programs *programs)
-{
-	int r = 0;
-
-	if (programs->call_type != UPROBE_ATTACH_SESSION)
-		r = attach_kinds(p, l, KIND_CALL, programs->back, programs->other_type, 1, &l->back);
-	if (r >= 0)
-		r = attach_kinds(p, l, p->budget.kind == HEAP_STRETCH_CALLS ? KIND_CALL : KIND_FREE | KIND_CALL,
-		        programs->call, programs->call_type, 0, &l->call);
-	if (r >= 0)
-		r = attach_kinds(p, l, KIND_USDT, programs->usdt, programs->other_type, 0, &l->usdt);
-	if (r < 0)
-		detach_links(l);
-	return r;
-}
-
-/* A dynamic linker that cannot be watched is none to fail for. */
-void heap_process_watch(struct heap_process *p, const struct heap_programs *programs)
-{
-	struct uprobe_site sites[SITES_MAX];
-	size_t n;
-
-	if (!p->loader_file || p->loader || p->is_loader_refused)
-		return;
-	n = collect(p, p->loader_file, KIND_LOADER, sites, 0);
-	p->is_loader_refused = n == 0 || uprobe_attach(programs->load, programs->other_type, 0, p->loader_file->fd,
-	                                         p->pid, sites, n, &p->loader) < 0;
-}
-
-static const char *method_of(const struct heap_process *p, bool usdt, bool calls)
-{
-	if (p->n_links == 0)
-		return "no allocator found";
-	if (usdt)
-		return calls ? "usdt, malloc" : "usdt";
-	return p->steps ? "malloc, stepped" : "malloc";
 }
 
 void heap_process_sites(const struct heap_process *p, struct heap_process_sites *ret)
 {
-	bool usdt = false, calls = false;
+	const struct heap_allocator *const *files;
+	size_t n = heap_process_files(p, &files);
+	unsigned kinds = 0;
 
-	*ret = (struct heap_process_sites){ .refused = p->refused };
-	for (size_t k = 0; k < p->n_links; k++) {
-		const struct heap_links *l = &p->links[k];
-
-		usdt |= has_kind(l->allocator, KIND_USDT);
-		calls |= !has_kind(l->allocator, KIND_USDT);
-		for (uint32_t i = 0; i < l->allocator->n_sites; i++)
-			ret->sites += is_wanted(l->allocator, &l->allocator->sites[i]);
+	*ret = (struct heap_process_sites){ 0 };
+	for (size_t k = 0; k < n; k++) {
+		kinds |= heap_allocator_kinds_wanted(files[k]);
+		add_sites(p, files[k], ret);
 	}
-	ret->sites -= MIN(ret->sites, p->refused);
-	ret->method = method_of(p, usdt, calls);
+	ret->method = method_of(kinds & HEAP_KIND_USDT, kinds & (HEAP_KIND_CALL | HEAP_KIND_FREE), ret->steps);
+}
+
+bool heap_process_has_allocator(const struct heap_process *p)
+{
+	const struct heap_allocator *const *files;
+
+	return heap_process_files(p, &files) > 0;
+}
+
+uint32_t heap_process_refused(const struct heap_process *p)
+{
+	struct heap_process_sites sites;
+
+	heap_process_sites(p, &sites);
+	return sites.refused;
 }
 
 bool heap_process_is_nested(const struct heap_process *p, const struct user_frame *frames, size_t n)
 {
+	const struct heap_allocator *const *files;
+	size_t n_files = heap_process_files(p, &files);
+
 	if (n < 2 || frames[0].file != frames[1].file)
 		return false;
-	for (size_t k = 0; k < p->n_links; k++) {
-		const struct heap_allocator *a = p->links[k].allocator;
+	for (size_t k = 0; k < n_files; k++) {
+		const struct heap_allocator *a = files[k];
 		bool is_leaf = false, is_caller = false;
 
 		for (uint32_t i = 0; i < a->n_sites; i++) {
@@ -357,32 +287,4 @@ bool heap_process_is_nested(const struct heap_process *p, const struct user_fram
 			return true;
 	}
 	return false;
-}
-
-int heap_process_attach(struct heap_process *p, const struct heap_programs *programs)
-{
-	int r, result = p->n_links ? -ENODEV : 0;
-
-	p->refused = 0;
-	for (size_t i = 0; i < p->n_links; i++) {
-		struct heap_links *l = &p->links[i];
-
-		if (l->is_refused)
-			continue;
-		r = attach_links(p, l, programs);
-		if (r == -ESRCH)
-			return r;
-		l->is_refused = r < 0;
-		if (r >= 0)
-			result = 0;
-		else if (result != 0)
-			result = r;
-	}
-	return result;
-}
-
-void heap_process_detach(struct heap_process *p)
-{
-	for (size_t i = 0; i < p->n_links; i++)
-		detach_links(&p->links[i]);
 }

@@ -1,4 +1,4 @@
-/* One process whose allocators are probed: which of its files hold one, and the links that are in force. */
+/* One process whose allocators are probed: which of its files hold one, what it has counted, and what it may cost. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -6,40 +6,19 @@
 #include "base/cleanup.h"
 #include "bpf/abi.h"
 #include "daemon/heap_budget.h"
+#include "daemon/heap_probing.h"
 #include "daemon/heap_sites.h"
-#include "daemon/uprobe.h"
-
-struct bpf_program;
-
-/* The programs of bpf/heap.bpf.c, as loaded. */
-struct heap_programs {
-	const struct bpf_program *call, *back, *usdt, *load, *tick; /* call: frees, too */
-	int call_type, other_type;                                  /* UPROBE_ATTACH_*, 0: perf events */
-};
-
-#define HEAP_ALLOCATORS_MAX 8 /* files with an allocator, of one process */
-
-struct heap_links {
-	const struct heap_allocator *allocator;
-	struct uprobe *call, *back, *usdt;
-	bool is_refused; /* attaching it failed: not tried again */
-};
 
 struct heap_process {
 	pid_t pid;
 	uint64_t start_ns; /* since boot: tells a PID that is used again */
 	clockid_t clock;   /* its CPU time */
 	uint64_t first_cpu_ns;
-	struct heap_links links[HEAP_ALLOCATORS_MAX];
-	size_t n_links;
+	struct heap_probing *probing;
 	struct heap_budget budget;
-	bool is_duty;     /* its probes have been out within this window */
-	bool may_step;    /* sites that the kernel must single-step are probed as well, at their price */
-	bool steps;       /* there are such */
-	uint32_t refused; /* such sites, where it may not */
-	const struct heap_allocator *loader_file; /* its dynamic linker */
-	struct uprobe *loader;                    /* tells of what is opened late; in all the time */
-	bool is_loader_refused;
+	bool is_duty;      /* its probes have been out within this window */
+	bool may_step;     /* sites that the kernel must single-step are probed as well, at their price */
+	unsigned n_beyond; /* files with an allocator beyond HEAP_ALLOCATORS_MAX */
 	uint64_t last_scan_ns;
 	uint64_t next_scan_ns; /* of its mappings, for what it loads later; 0: none */
 	unsigned scans;
@@ -51,8 +30,9 @@ struct heap_process {
 	double paid_at_tick;
 };
 
-/* *ret belongs to the caller. -ESRCH: it is gone. */
+/* *ret belongs to the caller, who gives it its probing. -ESRCH: it is gone. */
 int heap_process_new(pid_t pid, struct heap_process **ret);
+/* Its probes go out in their time. */
 struct heap_process *heap_process_free(struct heap_process *p);
 DEFINE_CLEANUP(struct heap_process *, heap_process_free)
 
@@ -60,25 +40,27 @@ DEFINE_CLEANUP(struct heap_process *, heap_process_free)
  * an answer is awaited; -ESRCH. */
 int heap_process_scan(struct heap_process *p, struct heap_sites *sites);
 
+/* It has opened or closed libraries: it is to be scanned soon, but one that does so all the time not each time. */
+void heap_process_opened(struct heap_process *p);
+
 /* Whether its PID is still its own. */
 bool heap_process_is_same(const struct heap_process *p);
 
-/* Watches its dynamic linker, once the scan has found it. */
-void heap_process_watch(struct heap_process *p, const struct heap_programs *programs);
+/* Files with an allocator that is, or is to be, probed. */
+size_t heap_process_files(const struct heap_process *p, const struct heap_allocator *const **ret);
 
 struct heap_process_sites {
-	uint32_t sites, refused;
-	const char *method; /* how its allocators are asked, in words: a literal */
+	uint32_t sites, refused; /* refused: only where it may not step */
+	bool steps;              /* some of sites must be single-stepped */
+	const char *method;      /* how its allocators are asked, in words: a literal */
 };
 void heap_process_sites(const struct heap_process *p, struct heap_process_sites *ret);
+bool heap_process_has_allocator(const struct heap_process *p);
+uint32_t heap_process_refused(const struct heap_process *p);
 
 /* Whether a sampled call came out of another probed function of the same allocator, leaf first: that one counts. As
  * each call is sampled for itself, leaving such samples out leaves no bias. */
 bool heap_process_is_nested(const struct heap_process *p, const struct user_frame *frames, size_t n);
-
-/* Probes in, for every allocator that has none yet; out. Negative errno where none could be attached. */
-int heap_process_attach(struct heap_process *p, const struct heap_programs *programs);
-void heap_process_detach(struct heap_process *p);
 
 /* CPU time so far; -ESRCH where it is gone. */
 int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns);

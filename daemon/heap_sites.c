@@ -146,3 +146,33 @@ int heap_sites_get(struct heap_sites *h, int fd, const struct stat *st, const st
 	*ret = f->allocator.n_sites ? &f->allocator : NULL;
 	return 0;
 }
+
+unsigned heap_site_kind(const struct site *s)
+{
+	if (s->function == SITE_USDT_ALLOC || s->function == SITE_USDT_FREE)
+		return HEAP_KIND_USDT;
+	if (s->function == SITE_LOADER)
+		return HEAP_KIND_LOADER;
+	return s->function == SITE_FREE ? HEAP_KIND_FREE : HEAP_KIND_CALL;
+}
+
+bool heap_site_may_probe(const struct site *s, bool may_step)
+{
+	return may_step || (s->flags & SITE_EMULATED);
+}
+
+unsigned heap_allocator_kinds(const struct heap_allocator *a)
+{
+	unsigned kinds = 0;
+
+	for (uint32_t i = 0; i < a->n_sites; i++)
+		kinds |= heap_site_kind(&a->sites[i]);
+	return kinds;
+}
+
+unsigned heap_allocator_kinds_wanted(const struct heap_allocator *a)
+{
+	unsigned kinds = heap_allocator_kinds(a);
+
+	return kinds & (kinds & HEAP_KIND_USDT ? HEAP_KIND_USDT : HEAP_KIND_FREE | HEAP_KIND_CALL);
+}

@@ -28,3 +28,12 @@ struct heap_allocator {
 
 /* 0: *ret is the file's allocator, NULL where it has none; -EAGAIN: asked, ready() will tell. fd is borrowed. */
 int heap_sites_get(struct heap_sites *h, int fd, const struct stat *st, const struct heap_allocator **ret);
+
+/* Kinds of sites, as bits. */
+enum { HEAP_KIND_FREE = 1, HEAP_KIND_CALL = 2, HEAP_KIND_USDT = 4, HEAP_KIND_LOADER = 8 };
+unsigned heap_site_kind(const struct site *s);
+/* Whether a probe there costs what probes should, or may cost more. */
+bool heap_site_may_probe(const struct site *s, bool may_step);
+unsigned heap_allocator_kinds(const struct heap_allocator *a);
+/* Those that tell of allocations and frees: an allocator that tells its own samples by USDT is asked nothing else. */
+unsigned heap_allocator_kinds_wanted(const struct heap_allocator *a);

@@ -98,7 +98,10 @@ static void note_place(struct heap_bpf *skel, const struct site *s)
 
 void heap_ticks_note_places(struct heap_ticks *t, const struct heap_process *p)
 {
-	for (size_t k = 0; k < p->n_links; k++)
-		for (uint32_t n = 0; n < p->links[k].allocator->n_sites; n++)
-			note_place(t->skel, &p->links[k].allocator->sites[n]);
+	const struct heap_allocator *const *files;
+	size_t n_files = heap_process_files(p, &files);
+
+	for (size_t k = 0; k < n_files; k++)
+		for (uint32_t n = 0; n < files[k]->n_sites; n++)
+			note_place(t->skel, &files[k]->sites[n]);
 }

@@ -18,6 +18,7 @@
 #include "daemon/heap_ticks.h"
 #include "daemon/sources.h"
 #include "daemon/targets.h"
+#include "daemon/uprobe.h"
 #include "bpf/heap.skel.h"
 
 #define HASH_NONFATAL_OOM 1
@@ -42,14 +43,13 @@
 #define TARGETS_MAX (HEAP_PROCESSES_MAX / 2)
 #define LINKS_FILES_WANTED 16384
 #define FORK_SCAN_AFTER_NS (20 * NS_PER_MS) /* most children of fork run another program by then, or are gone */
-#define LOAD_SCAN_AFTER_NS (20 * NS_PER_MS) /* a library is opened with those that it needs */
-#define LOAD_SCANS_APART_NS (200 * NS_PER_MS)
 
 /* After an exec libraries come in little by little; those opened late are told by the dynamic linker. */
 static const uint64_t scan_after_ms[] = { 2, 10, 50, 200, 1000, 5000 };
 
 struct target {
 	pid_t pid;
+	struct source_instance *instance;
 	struct heap_process *process;
 	UT_hash_handle hh;
 };
@@ -57,6 +57,7 @@ struct target {
 struct heap {
 	struct heap_bpf *skel;
 	struct heap_programs programs;
+	struct heap_probings *probings;
 	struct heap_objects *objects;
 	struct heap_sites *sites;
 	struct target *processes;
@@ -144,10 +145,21 @@ static void close_window(struct source_instance *i, struct heap_process *p)
 	h->error_bytes2 += p->error_bytes * p->error_bytes;
 	p->error_bytes = 0;
 	/* frees that were not seen leave nothing to be known of what is in use, however long the probes stay in now */
-	p->is_duty = p->n_links > 0 && (!p->budget.is_attached || p->budget.kind == HEAP_STRETCH_CALLS);
+	p->is_duty = heap_process_has_allocator(p) && (!p->budget.is_attached || p->budget.kind == HEAP_STRETCH_CALLS);
 }
 
 /* ---- processes ---- */
+
+static struct target *target_free(struct target *t)
+{
+	if (!t)
+		return NULL;
+	(void)heap_process_free(t->process);
+	free(t);
+	return NULL;
+}
+
+DEFINE_CLEANUP(struct target *, target_free)
 
 static struct target *find(struct heap *h, pid_t pid)
 {
@@ -174,11 +186,10 @@ static void forget_process(struct source_instance *i, struct target *t)
 	heap_objects_forget(h->objects, id, drop_live, h);
 	(void)bpf_map_delete_elem(bpf_map__fd(h->skel->maps.heap_processes), &id);
 	(void)bpf_map_delete_elem(bpf_map__fd(h->skel->maps.heap_intervals), &id);
-	h->gone_refused += t->process->refused;
-	h->gone_unknown += t->process->n_links == 0;
+	h->gone_refused += heap_process_refused(t->process);
+	h->gone_unknown += !heap_process_has_allocator(t->process);
 	HASH_DEL(h->processes, t);
-	(void)heap_process_free(t->process);
-	free(t);
+	(void)target_free(t);
 }
 
 static int set_interval(struct heap *h, struct heap_process *p, uint64_t interval)
@@ -189,6 +200,15 @@ static int set_interval(struct heap *h, struct heap_process *p, uint64_t interva
 	if (interval && p->budget.kind == HEAP_STRETCH_CALLS)
 		interval |= HEAP_ALLOCATED_ONLY;
 	return bpf_map_update_elem(bpf_map__fd(h->skel->maps.heap_intervals), &id, &interval, BPF_ANY) < 0 ? -errno : 0;
+}
+
+static void set_price(struct heap *h, struct heap_process *p)
+{
+	struct heap_process_sites sites;
+
+	heap_process_sites(p, &sites);
+	if (sites.steps)
+		p->budget.prices.hit_ns = MAX(p->budget.prices.hit_ns, h->stepped_ns);
 }
 
 static void account(struct heap *h, struct heap_process *p)
@@ -213,37 +233,36 @@ static void close_gate(struct heap *h, struct heap_process *p)
 	p->budget.is_attached = false;
 }
 
-/* Probes in; what was gathered before they were out is told first. Taking them in and out takes the kernel tens of
- * milliseconds, and they go one by one: so what counts is the gate, which opens when all are in and closes before any
- * is out. */
+/* Taking probes in and out takes the kernel tens of milliseconds, in threads of their own (heap_probing.h), and they go
+ * one by one: so what counts is the gate, which opens when all are in and closes before any is out. */
 static void attach(struct source_instance *i, struct heap_process *p)
 {
-	struct heap *h = i->implementation;
-	int r;
-
-	if (p->is_duty && !p->budget.is_attached) {
+	if (heap_probing_is_wanted(p->probing))
+		return;
+	if (p->is_duty) { /* what was gathered before they were out is told first */
 		close_stretch(i, p);
 		p->budget.kind = heap_budget_next_kind(&p->budget);
 	}
-	r = heap_process_is_same(p) ? heap_process_attach(p, &h->programs) : -ESRCH;
-	if (r < 0) {
-		if (r != -ESRCH)
-			log_debug("heap: cannot probe process %d: error %d", (int)p->pid, -r);
-		return;
-	}
-	heap_ticks_note_places(h->ticks, p);
-	if (p->steps)
-		p->budget.prices.hit_ns = MAX(p->budget.prices.hit_ns, h->stepped_ns);
-	p->last_attach_ns = clock_now_ns(CLOCK_MONOTONIC);
-	if (p->n_links && !p->budget.is_attached)
-		open_gate(h, p);
+	heap_probing_want(p->probing, true, p->budget.kind == HEAP_STRETCH_CALLS);
 }
 
 static void detach(struct heap *h, struct heap_process *p)
 {
 	close_gate(h, p);
-	heap_process_detach(p);
+	heap_probing_want(p->probing, false, false);
 	p->is_duty = true;
+}
+
+/* Probes have gone in or out, or could not. */
+static void on_changed(void *userdata)
+{
+	struct target *t = userdata;
+	struct heap_process *p = t->process;
+
+	if (!heap_probing_is_in(p->probing) || p->budget.is_attached)
+		return;
+	p->last_attach_ns = clock_now_ns(CLOCK_MONOTONIC);
+	open_gate(t->instance->implementation, p);
 }
 
 static void scan(struct source_instance *i, struct heap_process *p)
@@ -253,52 +272,67 @@ static void scan(struct source_instance *i, struct heap_process *p)
 	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
 
 	p->last_scan_ns = now;
-	heap_process_watch(p, &h->programs);
 	p->next_scan_ns = p->scans < ARRAY_SIZE(scan_after_ms) ? now + scan_after_ms[p->scans++] * NS_PER_MS : 0;
-	if (r > 0 && (p->budget.is_attached || !p->is_duty))
-		attach(i, p); /* the new ones, too */
+	if (r <= 0)
+		return;
+	heap_ticks_note_places(h->ticks, p);
+	set_price(h, p);
+	if (!p->is_duty)
+		attach(i, p);
+}
+
+static int target_new(struct source_instance *i, pid_t pid, struct target **ret)
+{
+	struct heap *h = i->implementation;
+	_cleanup_(target_freep) struct target *t = calloc(1, sizeof(*t));
+	struct heap_process *p;
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	t->pid = pid;
+	t->instance = i;
+	r = heap_process_new(pid, &t->process);
+	if (r < 0)
+		return r;
+	p = t->process;
+	p->interval = i->period;
+	p->may_step = i->params.single_step;
+	r = heap_probing_new(h->probings, pid, p->start_ns, p->may_step, on_changed, t, &p->probing);
+	if (r >= 0)
+		r = heap_process_make_known(p, bpf_map__fd(h->skel->maps.heap_processes));
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(t);
+	return 0;
 }
 
 /* Its first scan comes after so long; 0: at once. */
 static int add_process(struct source_instance *i, pid_t pid, uint64_t after_ns)
 {
 	struct heap *h = i->implementation;
-	_cleanup_(heap_process_freep) struct heap_process *p = NULL;
-	struct target *t;
+	_cleanup_(target_freep) struct target *t = NULL;
+	struct heap_process *p;
 	int r;
 
 	if (find(h, pid))
 		return 0;
-	if (HASH_COUNT(h->processes) >= TARGETS_MAX) {
-		h->full++;
-		return -ENOSPC;
-	}
-	r = heap_process_new(pid, &p);
+	r = HASH_COUNT(h->processes) < TARGETS_MAX ? target_new(i, pid, &t) : -EAGAIN;
+	h->full += r == -EAGAIN;
 	if (r < 0)
 		return r;
-	p->interval = i->period;
-	p->may_step = i->params.single_step;
-	r = heap_process_make_known(p, bpf_map__fd(h->skel->maps.heap_processes));
-	if (r < 0)
-		return r;
-	t = calloc(1, sizeof(*t));
-	if (!t)
-		return -ENOMEM;
+	p = t->process;
 	(void)read_meter(h, p);
 	heap_budget_init(&p->budget, h->budget, &h->commons, &h->prices, &p->meter);
 	p->is_duty = !heap_budget_may_attach(&p->budget);
-	t->pid = pid;
-	t->process = TAKE_PTR(p);
 	HASH_ADD_INT(h->processes, pid, t);
-	if (!t->hh.tbl) {
-		(void)heap_process_free(t->process);
-		free(t);
+	if (!t->hh.tbl)
 		return -ENOMEM;
-	}
+	(void)TAKE_PTR(t);
 	if (after_ns)
-		t->process->next_scan_ns = clock_now_ns(CLOCK_MONOTONIC) + after_ns;
+		p->next_scan_ns = clock_now_ns(CLOCK_MONOTONIC) + after_ns;
 	else
-		scan(i, t->process);
+		scan(i, p);
 	return 0;
 }
 
@@ -347,7 +381,7 @@ static void step(struct source_instance *i, struct target *t)
 		detach(h, p);
 		break;
 	case HEAP_ATTACH:
-		if (p->n_links && p->is_duty)
+		if (p->is_duty && heap_process_has_allocator(p))
 			attach(i, p);
 		break;
 	case HEAP_STAY:
@@ -435,7 +469,7 @@ static bool heap_values(struct source_instance *i, const struct sample_record *r
 	return false; /* told when its stretch is over and its scale is known */
 }
 
-static void on_exec(struct source_instance *i, pid_t pid)
+static void on_exec(struct source_instance *i, pid_t pid, bool by_other_thread)
 {
 	struct heap *h = i->implementation;
 	struct target *t = find(h, pid);
@@ -449,6 +483,8 @@ static void on_exec(struct source_instance *i, pid_t pid)
 		return;
 	}
 	heap_objects_forget(h->objects, (uint32_t)pid, drop_live, h);
+	if (by_other_thread)
+		heap_probing_renew(t->process->probing);
 	t->process->scans = 0;
 	scan(i, t->process);
 }
@@ -460,16 +496,6 @@ static void on_fork(struct source_instance *i, pid_t child)
 	if (t)
 		forget_process(i, t); /* its exit was lost */
 	(void)add_process(i, child, FORK_SCAN_AFTER_NS);
-}
-
-/* A program that opens and closes libraries all the time is not looked at each time. */
-static void on_load(struct heap_process *p)
-{
-	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
-	uint64_t at = MAX(now + LOAD_SCAN_AFTER_NS, p->last_scan_ns + LOAD_SCANS_APART_NS);
-
-	if (p->next_scan_ns == 0 || p->next_scan_ns > at)
-		p->next_scan_ns = at;
 }
 
 static int heap_record(struct source_instance *i, const void *record, size_t size)
@@ -488,7 +514,7 @@ static int heap_record(struct source_instance *i, const void *record, size_t siz
 		heap_objects_release(h->objects, r->id);
 		return 0;
 	case RECORD_HEAP_EXEC:
-		on_exec(i, (pid_t)r->pid);
+		on_exec(i, (pid_t)r->pid, r->id != 0);
 		return 0;
 	case RECORD_HEAP_FORK:
 		on_fork(i, (pid_t)r->pid);
@@ -496,7 +522,7 @@ static int heap_record(struct source_instance *i, const void *record, size_t siz
 	case RECORD_HEAP_LOAD:
 		t = find(h, (pid_t)r->pid);
 		if (t)
-			on_load(t->process);
+			heap_process_opened(t->process);
 		return 0;
 	case RECORD_HEAP_EXIT:
 		t = find(h, (pid_t)r->pid);
@@ -546,8 +572,8 @@ static unsigned heap_notes(struct source_instance *i, struct source_note *ret)
 
 	heap_objects_stats(h->objects, &stats);
 	for (const struct target *t = h->processes; t; t = t->hh.next) {
-		refused += t->process->refused;
-		unknown += t->process->n_links == 0;
+		refused += heap_process_refused(t->process);
+		unknown += !heap_process_has_allocator(t->process);
 	}
 	error = 2 * heap_objects_error(h->objects);
 	if (h->told_bytes > 0)
@@ -583,9 +609,9 @@ static void heap_close(struct source_instance *i)
 	(void)sd_event_source_disable_unref(h->timer);
 	HASH_ITER (hh, h->processes, t, next) {
 		HASH_DEL(h->processes, t);
-		(void)heap_process_free(t->process);
-		free(t);
+		(void)target_free(t);
 	}
+	(void)heap_probings_free(h->probings); /* waits until all are out */
 	(void)heap_ticks_free(h->ticks);
 	heap_bpf__destroy(h->skel);
 	(void)heap_sites_free(h->sites);
@@ -667,7 +693,7 @@ static int heap_prepare(struct source_instance *i, struct heap *h)
 		return r;
 	h->stepped_ns = stepped.hit_ns;
 	set_prices(h, &c);
-	return 0;
+	return heap_probings_new(code_loop(i->params.code), &h->programs, &h->probings);
 }
 
 static void set_budget(const struct source_instance *i, struct heap *h)
