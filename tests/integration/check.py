@@ -33,7 +33,7 @@ def need_tool(name):
     sys.exit(1 if os.environ.get("CI") else 77)
 
 
-def run(*args, timeout=120, fail_ok=False, **kwargs):
+def run(*args, timeout=600, fail_ok=False, **kwargs):
     done = subprocess.run([str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           timeout=timeout, **kwargs)
     if done.returncode != 0 and not fail_ok:

@@ -5,10 +5,12 @@ import json
 import os
 import pwd
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -56,10 +58,11 @@ def window_is_whole(p, workload):
 def daemon():
     with check.scratch() as d:
         workload = subprocess.Popen([check.workload("shares"), "100000"], stdout=subprocess.DEVNULL)
+        calls = subprocess.Popen(["dd", "if=/dev/zero", "of=/dev/null", "bs=1"], stderr=subprocess.DEVNULL)  # lives in the kernel
         try:
             e = Daemon(d, "[Profile]\nInterval=4s\n")
             check.that(e.status() is not None, "answers on its socket")
-            check.that(e.wait(lambda: len(e.windows()) >= 2, 30), "writes windows")
+            check.that(e.wait(lambda: len(e.windows()) >= 2, 90), "writes windows")
             window_is_whole(Profile(e.windows()[-1]), workload)
             status = e.status()
             check.that(status["windows"]["written"] >= 2 and status["windows"]["failed"] == 0, "counts them")
@@ -70,8 +73,9 @@ def daemon():
             reloads(e)
             ends(e)
         finally:
-            workload.kill()
-            workload.wait()
+            for x in workload, calls:
+                x.kill()
+                x.wait()
 
 
 def targets():
@@ -80,7 +84,7 @@ def targets():
                      for x, *arguments in (("shares", "100000"), ("jit", "none", "60"))]
         try:
             e = Daemon(d, "[Profile]\nInterval=3s\n[Target]\nComm=workload-*\nExcludeComm=workload-jit\n")
-            check.that(e.wait(lambda: len(e.windows()) >= 1, 20), "writes windows of what [Target] selects")
+            check.that(e.wait(lambda: len(e.windows()) >= 1, 90), "writes windows of what [Target] selects")
             found = {s.labels.get("comm") for s in Profile(e.windows()[-1]).samples}
             check.that("workload-shares" in found and all(x.startswith("workload-") for x in found)
                        and "workload-jit" not in found, f"and nothing else: {found}")
@@ -103,7 +107,7 @@ def beside(e, d):
     done = e.ctl("record", "-d", "2", "-F", "199", "-o", path)
     p = Profile(path)
     check.that(p.ledger().get("rate_hz") == 199 and p.total(0) > 100, f"records beside the windows: {done.stderr.strip()}")
-    check.that(1.9e9 < p.duration_ns < 3e9, f"for as long as asked: {p.duration_ns / 1e9:.2f} s")
+    check.that(1.9e9 < p.duration_ns < 4e9, f"for as long as asked: {p.duration_ns / 1e9:.2f} s")
     done = e.ctl("record", "-e", "moon", fail_ok=True)
     check.that(done.returncode == 1 and "no source moon" in done.stderr, f"an unknown source: {done.stderr.strip()}")
     done = e.ctl("record", "-p", "4194303", fail_ok=True)
@@ -122,13 +126,13 @@ def reloads(e):
     e.write("[Profile]\nInterval=4s\nFrequencyHz=0\n")
     e.process.send_signal(signal.SIGHUP)
     wanted = "[Profile] FrequencyHz=0: wants a whole number from 1 to 10000"
-    check.that(e.wait(lambda: wanted in e.said(), 5), "SIGHUP with a bad file names the mistake")
+    check.that(e.wait(lambda: wanted in e.said(), 30), "SIGHUP with a bad file names the mistake")
     done = e.ctl("reload", fail_ok=True)
     check.that(done.returncode == 1 and wanted in done.stderr, "so does emberctl reload")
     check.that(e.rate() == [100], "and the old configuration stays in force")
     e.write("[Profile]\nInterval=4s\nFrequencyHz=49\n")
     e.process.send_signal(signal.SIGHUP)
-    check.that(e.wait(lambda: e.rate() == [49], 5), "SIGHUP with a good file applies it")
+    check.that(e.wait(lambda: e.rate() == [49], 30), "SIGHUP with a good file applies it")
     done = e.ctl("reload")
     check.that(e.status()["windows"]["failed"] == 0, "no window failed over it")
 
@@ -155,7 +159,7 @@ def perf_maps():
             p = Profile(path)
             frames = [f for s in p.samples for f in s.stack if f.mapping == "[anon]"]
             names = {f.name for f in frames}
-            check.that(frames and names == {name or ""} and took < 12,
+            check.that(frames and names == {name or ""} and took < 60,
                        f"perf map {mode}: {len(frames)} frames of JIT code, named {names}, {took:.1f} s")
 
 
@@ -207,6 +211,7 @@ def killed_symbolizer():
                     os.kill(pid, signal.SIGKILL)
                     kills += 1
                 time.sleep(0.05)
+            e.wait(lambda: e.status()["windows"]["written"] >= 3, 60)
             check.that(kills > 0 and e.process.poll() is None, f"emberd outlives {kills} deaths of its symbolizer")
             status = e.status()
             check.that(status["windows"]["written"] >= 3 and status["windows"]["failed"] == 0, "and writes its windows")
@@ -218,12 +223,18 @@ def killed_symbolizer():
 
 def no_permission():
     user = pwd.getpwnam("nobody")
-    for program in [check.EMBERCTL, "record", "-d", "1", "-o", "/dev/null/x.pb.gz"], [check.EMBERD, "--runtime-dir", "/tmp/x/y"]:
-        done = subprocess.run([str(x) for x in program], stderr=subprocess.PIPE, text=True, user=user.pw_uid,
-                              group=user.pw_gid, extra_groups=[], timeout=30)
-        lines = done.stderr.strip().split("\n")
-        check.that(done.returncode == 1 and len(lines) == 1 and ("root" in lines[0] or "denied" in lines[0]),
-                   f"without permission: {done.stderr.strip()}")
+    with tempfile.TemporaryDirectory(prefix="ember-test-", dir="/tmp") as d:
+        os.chmod(d, 0o755)  # a build may lie where only its owner may look
+        for program in check.EMBERCTL, check.EMBERD, check.SYMBOLIZER:
+            os.makedirs(os.path.join(d, program.parent.name))
+            shutil.copy(program, os.path.join(d, program.parent.name))
+        for program in ([f"{d}/ctl/emberctl", "record", "-d", "1", "-o", "/dev/null/x.pb.gz"],
+                        [f"{d}/daemon/emberd", "--runtime-dir", f"{d}/x/y"]):
+            done = subprocess.run(program, stderr=subprocess.PIPE, text=True, user=user.pw_uid, group=user.pw_gid,
+                                  extra_groups=[], timeout=120)
+            lines = done.stderr.strip().split("\n")
+            check.that(done.returncode == 1 and len(lines) == 1 and ("root" in lines[0] or "denied" in lines[0]),
+                       f"without permission: {done.stderr.strip()}")
 
 
 configuration()

@@ -18,7 +18,7 @@ class Daemon:
         self.write(config)
         self.log = open(os.path.join(directory, "log"), "w+")
         self.process = subprocess.Popen(self.arguments(), stderr=self.log)
-        self.wait(lambda: os.path.exists(self.socket) and self.status(), 20)
+        self.wait(lambda: os.path.exists(self.socket) and self.status(), 120)
 
     def arguments(self):
         return [check.EMBERD, "--foreground", "--config", self.config, "--store", self.store, "--runtime-dir",
@@ -55,4 +55,4 @@ class Daemon:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(120)

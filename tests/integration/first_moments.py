@@ -14,6 +14,7 @@ from pprof import Profile, truncated
 check.need_root()
 check.need_tool("perl")
 check.need_tool("g++")
+SAMPLES = 150
 
 SOURCE = "#include <map>\n#include <regex>\n#include <string>\nint main() { std::map<std::string, std::regex> m; return m.size(); }\n"
 PROGRAMS = [
@@ -29,30 +30,38 @@ def started(directory):
     daemon = subprocess.Popen([check.EMBERD, "--config", os.path.join(directory, "emberd.conf"), "--store",
                                os.path.join(directory, "store"), "--runtime-dir", directory], stderr=subprocess.DEVNULL)
     socket = os.path.join(directory, "control.sock")
-    for _ in range(100):
+    for _ in range(600):
         if os.path.exists(socket):
             break
         time.sleep(0.1)
     return daemon, socket
 
 
-with check.scratch() as d:
-    for name, exe, command in PROGRAMS:
-        os.makedirs(os.path.join(d, name, "store"))
-        daemon, socket = started(os.path.join(d, name))
-        path = os.path.join(d, f"{name}.pb.gz")
+def first_runs(d, name, exe, command):
+    """As many emberds that have seen nothing as it takes for enough samples: a fast machine gives few of one run."""
+    total = cut = turn = 0
+    reasons = set()
+    while total < SAMPLES and turn < 6:
+        turn += 1
+        own = os.path.join(d, f"{name}-{turn}")
+        os.makedirs(os.path.join(own, "store"))
+        daemon, socket = started(own)
+        path = os.path.join(own, "first.pb.gz")
         subprocess.run([check.EMBERCTL, "record", "--source", socket, "-F", "199", "-o", path, "--", *command], input=SOURCE,
-                       text=True, check=True, stdout=subprocess.DEVNULL, timeout=60)
+                       text=True, check=True, stdout=subprocess.DEVNULL, timeout=300)
         daemon.terminate()
-        check.that(daemon.wait(timeout=30) == 0, f"{name}: emberd ended well")
-        total = cut = 0
-        reasons = set()
+        check.that(daemon.wait(timeout=60) == 0, f"{name}: emberd ended well")
         for s in Profile(path).samples:
             if exe in os.path.basename(str(s.labels.get("exe", ""))):
                 total += s.values[0]
                 if truncated(s):
                     cut += s.values[0]
                     reasons.add(" < ".join(f.name for f in s.stack[-4:]))
-        check.that(total >= 40, f"{name}: {total} samples")
-        check.that(cut <= 0.05 * total, f"{name}: {cut} of {total} stacks of its first run are cut {reasons or ''}")
+    check.that(total >= SAMPLES, f"{name}: {total} samples")
+    check.that(cut <= 0.05 * total, f"{name}: {cut} of {total} stacks of its first runs are cut {reasons or ''}")
+
+
+with check.scratch() as d:
+    for program in PROGRAMS:
+        first_runs(d, *program)
 check.finish()

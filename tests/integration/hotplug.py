@@ -24,12 +24,24 @@ def switch(value):
 def rate(e):
     """Timer hits a second, idle ones included: 100 for each CPU that is sampled."""
     def hits():
+        asked = time.monotonic()
         counters = next(x for x in e.status()["sources"] if x["name"] == "cpu")["counters"]
-        return counters["samples"] + counters["idle"], time.monotonic()
+        return counters["samples"] + counters["idle"], (asked + time.monotonic()) / 2
     before, start = hits()
-    time.sleep(2)
+    time.sleep(4)
     after, end = hits()
     return (after - before) / (end - start)
+
+
+def rate_is(e, expected, text):
+    """Up to three times: a busy machine answers late, and emberd needs a moment to see a CPU come."""
+    for turn in range(3):
+        time.sleep(1)
+        measured = rate(e)
+        if abs(measured - expected) <= 12 * cpus:
+            break
+        print(f"        {measured:.0f} hits a second in turn {turn + 1}, expected {expected}")
+    check.near(measured, expected, 12 * cpus, text)
 
 
 def keep_busy(cpus):
@@ -41,17 +53,14 @@ loops = keep_busy(os.sched_getaffinity(0))
 with check.scratch() as d:
     e = Daemon(d, "[Profile]\nSources=cpu\n")
     cpus = len(os.sched_getaffinity(0))
-    before = rate(e)
-    check.near(before, 100 * cpus, 12 * cpus, f"hits a second with {cpus} CPUs")
+    rate_is(e, 100 * cpus, f"hits a second with {cpus} CPUs")
     try:
         switch("0")
-        time.sleep(1.5)
-        check.near(rate(e), 100 * (cpus - 1), 12 * cpus, "with one less")
+        rate_is(e, 100 * (cpus - 1), "with one less")
     finally:
         switch("1")
     loops += keep_busy(os.sched_getaffinity(0))
-    time.sleep(2.5)
-    check.near(rate(e), 100 * cpus, 12 * cpus, "and with it back")
+    rate_is(e, 100 * cpus, "and with it back")
     check.that(e.stop() == 0, "and ends well")
 for loop in loops:
     loop.kill()

@@ -30,22 +30,24 @@ def build(d):
                         "-"], input=SOURCE, text=True, check=True)
 
 
-def run_copies(d, first, n):
+def copies(d, first, n):
     """A copy of its own for each process: another inode, the same contents as each eighth one's."""
-    for i in range(first, first + n):
-        path = os.path.join(d, "copies", f"kind{i % KINDS}-{i}")
+    paths = [os.path.join(d, "copies", f"kind{i % KINDS}-{i}") for i in range(first, first + n)]
+    for i, path in enumerate(paths, first):
         shutil.copy(os.path.join(d, f"kind{i % KINDS}"), path)
-        subprocess.run([path], check=True)
+    return paths
 
 
 def record(e, d, first, n):
     """(samples of the copies, those that are named, those under another's name, distinct copies). Each is new and lives 3 ms,
-    so its first sample has no rows yet: completeness is not asked here."""
+    so its first sample has no rows yet: completeness is not asked here. A process that is being taken down has no memory any more,
+    so nobody can tell its executable: such samples do not count."""
     path = os.path.join(d, f"{first}.pb.gz")
+    paths = copies(d, first, n)
     recording = subprocess.Popen([check.EMBERCTL, "record", "--source", e.socket, "-F", "997", "-d", "600", "-o", path],
                                  stderr=subprocess.DEVNULL)
     time.sleep(1)
-    run_copies(d, first, n)
+    subprocess.run(["sh", "-ec", 'while read -r path; do "$path"; done'], input="\n".join(paths) + "\n", text=True, check=True)
     recording.send_signal(2)
     recording.wait(60)
     total = named = wrong = 0
@@ -53,7 +55,7 @@ def record(e, d, first, n):
     for s in Profile(path).samples:
         functions = {f.name for f in s.stack if f.name.startswith("kind_")}
         name = os.path.basename(str(s.labels.get("exe", "")))
-        if not str(s.labels.get("comm", "")).startswith("kind"):
+        if not str(s.labels.get("comm", "")).startswith("kind") or any(f.name == "do_exit" for f in s.stack):
             continue
         total += s.values[0]
         if name.startswith("kind"):
@@ -79,11 +81,12 @@ with check.scratch() as d:
     total, named, wrong, seen = record(e, d, 300, 5000)
     code = e.status()["code"]
     check.that(wrong == 0, f"{len(seen)} executables more, {wrong} of {total} samples under another's name")
-    check.that(code["files"] >= 0.98 * code["files_room"], f"the table is full: {code['files']} of {code['files_room']}")
+    # Where this takes more than two minutes, idle ones are on their way out again.
+    check.that(code["files"] + code["files_recycled"] >= 0.98 * code["files_room"],
+               f"the table was full: {code['files']} of {code['files_room']}, {code['files_recycled']} recycled")
     check.that(named < total, f"{named} of {total} samples named: the rest did not fit")
-    time.sleep(135)
-    recycled = e.status()["code"]["files_recycled"]
-    check.that(recycled > 0, f"{recycled} idle ones made room")
+    room = lambda: e.status()["code"]["files_room"] - e.status()["code"]["files"]
+    check.that(e.wait(lambda: room() >= 400, 400), f"{e.status()['code']['files_recycled']} idle ones made room for {room()}")
     total, named, wrong, seen = record(e, d, 5300, 300)
     check.that(total >= 300 and named >= 0.95 * total, f"{named} of {total} samples of 300 new executables named")
     check.that(wrong == 0, f"{wrong} under another's name")

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """CPU shares known by construction, read back through the real file: flat shares within 1.5 points at 10,000 samples,
 nothing lost at 100 Hz and at 1,000 Hz on all CPUs, middle frames right, recursion 400 deep complete."""
+import math
 import os
 import sys
 
@@ -28,8 +29,10 @@ def shares_hold(p, hz, least):
     cum = p.cum(0, mine)
     total = sum(cum[name] for name in SHARES)
     check.that(total >= 0.95 * samples, f"{hz} Hz: {total} of {samples} samples are in a spin function")
-    tolerance = 0.015 if samples >= 9000 else 0.08
     for name, share in SHARES.items():
+        # Five standard errors; at least 15,000 samples hold 1.5 points at 3.7 to 8 of them, as their error is less than chance's:
+        # a round of work is as long as a few periods.
+        tolerance = 0.015 if hz == 1000 else 5 * math.sqrt(share * (1 - share) / total)
         check.near(cum[name] / total, share, tolerance, f"{hz} Hz: share of {name}")
     complete = sum(s.values[0] for s in p.samples if mine(s) and not truncated(s))
     check.that(complete >= 0.99 * samples, f"{hz} Hz: {complete} of {samples} stacks reach their root")
@@ -47,7 +50,7 @@ def shares_hold(p, hz, least):
 
 
 with check.scratch() as d:
-    shares_hold(record(d, "fast", 1000, check.workload("shares"), 600, 2, 2), 1000, 9000)
+    shares_hold(record(d, "fast", 1000, check.workload("shares"), 1200, 2, 2), 1000, 10000)
     shares_hold(record(d, "slow", 97, check.workload("shares"), 600, 2, 1), 97, 300)
 
     p = record(d, "deep", 200, check.workload("deep"), 6, 400)
