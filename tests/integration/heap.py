@@ -14,14 +14,21 @@ from heap_known import PLACES, Run
 check.need_root()
 
 
-def slow_is_exact(run):
+def slow_is_exact(d):
     what = "10,000 a second"
+    runs = [Run(d, 20, 2500, 4)]
+    mean = lambda of: sum(of(run) for run in runs) / len(runs)
+    places = [name for name in PLACES if runs[0].share(runs[0].truth, name) >= 5]
+    values = [lambda run: run.ratio(2)] + [lambda run, name=name: run.ratio(1, name) for name in places]
+    # Sampling alone puts a place of few objects beyond 10 % once in a while: then the mean of three runs decides.
+    if any(abs(mean(value) - 1) > 0.10 for value in values):
+        print(f"{what}: beyond 10 % in one run ({[round(mean(value), 3) for value in values]}): two more")
+        runs += [Run(d, 20, 2500, 4) for _ in range(2)]
+    for value, name in zip(values, ["in use after the frees"] + places):
+        check.near(mean(value), 1, 0.10, f"{what}: bytes of {name} by truth")
+    run = runs[0]
     # The error holds for 95 of 100 runs; half as much again is a safe bet.
     check.near(run.ratio(1), 1, 1.5 * run.stated, f"{what}: allocated bytes by truth, error stated {run.stated:.3f}")
-    for name in PLACES:
-        if run.share(run.truth, name) >= 5:
-            check.near(run.ratio(1, name), 1, 0.10, f"{what}: allocated bytes of {name} by truth")
-    check.near(run.ratio(2), 1, 0.10, f"{what}: bytes in use after the frees by truth")
     cost, budget = run.ledger["heap.probe_cost_ns"], run.ledger["heap.probe_budget_ns"]
     check.that(run.ledger["heap.duty_stretches"] == 0, f"{what}: seen whole; probing took {cost / 1e6:.0f} ms, {budget / 1e6:.0f} were paid")
 
@@ -60,7 +67,7 @@ def breakpoints(pid):
 
 
 with check.scratch() as d:
-    slow_is_exact(Run(d, 20, 2500, 4))
+    slow_is_exact(d)
     fast_is_within_its_error(Run(d, 16, 0, 2))
 
     # Killed while probes are in: the program runs on, nothing is left in its code.

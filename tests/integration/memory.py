@@ -22,7 +22,8 @@ def rss(pid):
         return int(re.search(r"^Rss:\s+(\d+) kB", f.read(), re.M).group(1)) * 1024
 
 
-with check.scratch() as d:
+def measure(d):
+    """A window of the known program: MiB of each function, all of it, and its RSS by smaps."""
     config = os.path.join(d, "emberd.conf")
     with open(config, "w") as f:
         f.write(f"[Profile]\nSources=memory\nInterval=3s\n[Target]\nComm=workload-memory\n[Store]\nPath={d}/store\n")
@@ -40,17 +41,29 @@ with check.scratch() as d:
     windows = sorted(os.path.join(root, name) for root, _, names in os.walk(d + "/store/memory") for name in names)
     check.that(len(windows) >= 15, f"{len(windows)} windows")
     p = Profile(windows[15])
-    cum = p.cum(1)
-    tenth = lambda expected: 0.10 * expected
-    check.near(cum["hold_mapped"] / MIB, 96, tenth(96), "MiB held by hold_mapped")
-    check.near(cum["hold_malloced"] / MIB, 32, tenth(32), "MiB held by hold_malloced")
-    check.near(cum["churn_cache"] / MIB, 64, tenth(64), "MiB held by churn_cache")
-    check.near(cum["drop_later"] / MIB, 0, 1, "MiB held by drop_later, given back")
-    mine = lambda s: s.labels.get("pid") == target.pid
-    check.near(p.total(1, mine) / MIB, resident / MIB, tenth(resident / MIB), "MiB resident by smaps")
+    cum = {name: value / MIB for name, value in p.cum(1).items()}
+    cum["smaps"] = p.total(1, lambda s: s.labels.get("pid") == target.pid) / resident
+    return cum
+
+
+# What is held, in MiB, and all of it by smaps.
+HELD = {"hold_mapped": 96, "hold_malloced": 32, "churn_cache": 64, "smaps": 1}
+
+with check.scratch() as d:
+    runs = [measure(d)]
+    mean = lambda name: sum(run.get(name, 0) for run in runs) / len(runs)
+    # One page in some is watched: one set of them is beyond 10 % once in twenty times. Then the mean of three decides.
+    if any(abs(mean(name) - held) > 0.10 * held for name, held in HELD.items()):
+        print(f"beyond 10 % in one run ({ {name: round(mean(name), 3) for name in HELD} }): two more")
+        for again in ("second", "third"):
+            os.mkdir(f"{d}/{again}")
+            runs.append(measure(f"{d}/{again}"))
+    for name, held in HELD.items():
+        check.near(mean(name), held, 0.10 * held, f"{name}, resident")
+    check.near(mean("drop_later"), 0, 1, "MiB held by drop_later, given back")
 
     found = json.loads(check.run(check.EMBERCTL, "leaks", "--json", "--all", "--threshold", "8M", "--source", d + "/store",
-                                 "--from", "-5m").stdout)["suspects"]
+                                 "--from", "-10m").stdout)["suspects"]
     grown = [s for s in found if "grow_table" in s["stack"]]
     leak = grown[0] if grown else {}
     check.that(leak.get("verdict") == "growing", f"grow_table: {leak.get('verdict')}")
