@@ -411,6 +411,8 @@ static uint32_t find_end(struct otlp_encoder *e)
 			(void)profile_attributes(e, attributes);
 			cost += resource.size + SCOPE_BYTES + 32 + (uint64_t)e->n_types * PROFILE_OVERHEAD;
 		}
+		if (e->error == -E2BIG) /* a text that no resource has room for: its samples are skipped one by one */
+			return at;
 		if (e->o.samples_max && in_group >= e->o.samples_max)
 			return at;
 		in_group++;
@@ -468,7 +470,7 @@ int otlp_encoder_next(struct otlp_encoder *e, otlp_sink sink, void *userdata, st
 		return r;
 	if (e->o.bytes_max || e->o.samples_max) {
 		end = find_end(e);
-		r = e->error < 0 ? e->error : otlp_restart(e);
+		r = e->error < 0 && e->error != -E2BIG ? e->error : otlp_restart(e);
 		if (r < 0)
 			return r;
 		if (end == e->at) {

@@ -276,7 +276,12 @@ static int put(struct spool *s, int dirfd, const char *path, const char *name, u
 		return r;
 	}
 	file = NULL;
-	return fsync(s->fd) < 0 ? -errno : 0;
+	if (fsync(s->fd) < 0) { /* it may not last: taken back, so that what is told to have failed is not sent */
+		r = -errno;
+		(void)remove_at(s, s->totals.n - 1);
+		return r;
+	}
+	return 0;
 }
 
 int spool_put(struct spool *s, int dirfd, const char *path, const char *name, unsigned *ret_dropped)

@@ -228,6 +228,24 @@ static void limits_split(void **state)
 	assert_int_equal(samples, 500);
 }
 
+static void a_resource_without_bounds_ends(void **state)
+{
+	_cleanup_(profile_freep) struct profile *p = make(3, true);
+	_cleanup_free_ char *text = calloc(1, (2u << 20) + 1);
+	struct otlp_pair resource = { .key = "long", .value = text };
+	struct otlp_options o = { .bytes_max = 8u << 20, .resource = &resource, .n_resource = 1 };
+	_cleanup_(otlp_encoder_freep) struct otlp_encoder *e = NULL;
+	_cleanup_buffer_ struct buffer b = BUFFER(16u << 20);
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, 'x', 2u << 20);
+	assert_int_equal(otlp_encoder_new(p, &o, &e), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(otlp_encoder_next(e, append, &b, NULL), -E2BIG);
+	assert_int_equal(otlp_encoder_next(e, append, &b, NULL), 0);
+}
+
 static void one_sample_over_the_limit_is_skipped(void **state)
 {
 	_cleanup_(profile_freep) struct profile *p = make(3, true);
@@ -301,6 +319,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(times_that_counts_do_not_say_are_sent),
 	cmocka_unit_test(limits_split),
 	cmocka_unit_test(one_sample_over_the_limit_is_skipped),
+	cmocka_unit_test(a_resource_without_bounds_ends),
 	cmocka_unit_test(read_back_is_the_same),
 	cmocka_unit_test(cut_and_flipped_requests_are_no_danger),
 };
