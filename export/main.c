@@ -2,6 +2,7 @@
  * end of a socket as descriptor 3, told everything over it, ends when the parent closes it. */
 #include <fcntl.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -160,6 +161,15 @@ static int do_job(const struct export_config *c, struct http *http, struct expor
 	return n < 0 ? -errno : 0;
 }
 
+/* A parent that died before we asked to die with it has left its job behind; the next emberd sends that window again.
+ */
+static bool is_parent_gone(void)
+{
+	struct pollfd socket = { .fd = HELPER_SOCKET_FD, .events = POLLRDHUP };
+
+	return poll(&socket, 1, 0) > 0 && socket.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
 static int serve(const struct export_config *c, struct http *http)
 {
 	for (;;) {
@@ -174,6 +184,10 @@ static int serve(const struct export_config *c, struct http *http)
 			return 0;
 		if (n < 0)
 			return log_err((int)n, "cannot hear the parent");
+		if (is_parent_gone()) {
+			close_all(fds, n_fds);
+			return 0;
+		}
 		r = n == sizeof(job) && n_fds >= 1 ? do_job(c, http, &job, fds[0], fds[1]) : -EPROTO;
 		close_all(fds, n_fds);
 		if (r == -EPIPE)
