@@ -85,8 +85,7 @@ int config_parse_share(const struct config_key *key, const char *value, void *fi
 {
 	double fraction = 0;
 
-	(void)key;
-	if (units_parse_percent(value, &fraction) < 0 || fraction < 0.001 || fraction > 0.9)
+	if (config_parse_percent(key, value, &fraction) < 0 || fraction < 0.001)
 		return -EINVAL;
 	*(double *)field = fraction;
 	return 0;

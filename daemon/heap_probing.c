@@ -47,9 +47,9 @@ struct heap_probing {
 	/* The thread's own while the job is on its way. */
 	struct part parts[HEAP_ALLOCATORS_MAX];
 	struct part loader;
-	size_t n_tried, n_in, n_failed; /* of parts */
-	bool is_calls_in;               /* no frees are */
-	bool is_gone;                   /* its PID is another one's */
+	size_t n_tried, n_in; /* of parts */
+	bool is_calls_in;     /* no frees are */
+	bool is_gone;         /* its PID is another one's */
 };
 
 /* ---- in the thread ---- */
@@ -170,11 +170,9 @@ static void parts_out(struct heap_probing *p)
 
 static void count_parts(struct heap_probing *p)
 {
-	p->n_in = p->n_failed = 0;
-	for (size_t i = 0; i < HEAP_ALLOCATORS_MAX; i++) {
+	p->n_in = 0;
+	for (size_t i = 0; i < HEAP_ALLOCATORS_MAX; i++)
 		p->n_in += part_is_in(&p->parts[i]);
-		p->n_failed += p->parts[i].is_refused;
-	}
 }
 
 /* The kernel finds a process by its PID, which may be another one's by now: asked before and after. */
@@ -368,14 +366,4 @@ bool heap_probing_is_wanted(const struct heap_probing *p)
 bool heap_probing_is_in(const struct heap_probing *p)
 {
 	return p->is_wanted && !p->is_on_its_way && p->n_in > 0;
-}
-
-bool heap_probing_is_out(const struct heap_probing *p)
-{
-	return !p->is_on_its_way && p->n_in == 0;
-}
-
-size_t heap_probing_failed(const struct heap_probing *p)
-{
-	return p->is_on_its_way ? 0 : p->n_failed;
 }

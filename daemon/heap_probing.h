@@ -59,6 +59,3 @@ void heap_probing_want(struct heap_probing *p, bool in, bool calls_only);
 bool heap_probing_is_wanted(const struct heap_probing *p);
 /* Probes are wanted and in, of each file that the kernel lets us probe. */
 bool heap_probing_is_in(const struct heap_probing *p);
-/* None is in, and none on its way. */
-bool heap_probing_is_out(const struct heap_probing *p);
-size_t heap_probing_failed(const struct heap_probing *p); /* files that the kernel did not let us probe */

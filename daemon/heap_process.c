@@ -152,9 +152,7 @@ static int look_at(struct heap_process *p, struct heap_sites *sites, const struc
 		heap_probing_set_loader(p->probing, a);
 	if (!heap_allocator_kinds_wanted(a))
 		return 0;
-	r = heap_probing_add(p->probing, a);
-	p->n_beyond += r == -ENOSPC;
-	return r > 0;
+	return heap_probing_add(p->probing, a) > 0;
 }
 
 struct scan {
@@ -183,10 +181,8 @@ static int scan_mapping(void *userdata, const struct proc_mapping *m)
 int heap_process_scan(struct heap_process *p, struct heap_sites *sites)
 {
 	struct scan s = { .process = p, .sites = sites };
-	int r;
+	int r = proc_maps_read(p->pid, scan_mapping, &s);
 
-	p->n_beyond = 0;
-	r = proc_maps_read(p->pid, scan_mapping, &s);
 	if (r < 0)
 		return r;
 	return s.is_awaited && s.found == 0 ? -EAGAIN : s.found;

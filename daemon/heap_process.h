@@ -16,9 +16,8 @@ struct heap_process {
 	uint64_t first_cpu_ns;
 	struct heap_probing *probing;
 	struct heap_budget budget;
-	bool is_duty;      /* its probes have been out within this window */
-	bool may_step;     /* sites that the kernel must single-step are probed as well, at their price */
-	unsigned n_beyond; /* files with an allocator beyond HEAP_ALLOCATORS_MAX */
+	bool is_duty;  /* its probes have been out within this window */
+	bool may_step; /* sites that the kernel must single-step are probed as well, at their price */
 	uint64_t last_scan_ns;
 	uint64_t next_scan_ns; /* of its mappings, for what it loads later; 0: none */
 	unsigned scans;
