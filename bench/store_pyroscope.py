@@ -11,6 +11,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from pprof import varint
+
 NAMES = {"samples": {"units": "samples", "display-name": "samples", "sampled": True},
          "cpu": {"units": "nanoseconds", "display-name": "cpu", "sampled": True}}
 BOUNDARY = "ember-bench-store"
@@ -20,14 +22,6 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
-
-
-def varint(n):
-    out = b""
-    while n >= 0x80:
-        out += bytes([n & 0x7F | 0x80])
-        n >>= 7
-    return out + bytes([n])
 
 
 def text_field(number, text):

@@ -26,40 +26,6 @@ void *_rjem_malloc(size_t);
 void *late_alloc(size_t size) { return _rjem_malloc(size); }
 void late_free(void *p) { free(p); }
 """
-# A whole allocator that is nobody else's: blocks of one size from mappings, under names that Rust's crates give theirs.
-OWN = """
-#define _GNU_SOURCE
-#include <stddef.h>
-#include <sys/mman.h>
-static void *freed;
-static char *at, *end;
-__attribute__((noinline)) void *_rjem_malloc(size_t size)
-{
-    void *p = freed;
-    if (size > 2048)
-        return NULL;
-    if (p) {
-        freed = *(void **)p;
-        return p;
-    }
-    if (end - at < 2048) {
-        at = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        end = at + (1 << 20);
-    }
-    p = at;
-    at += 2048;
-    return p;
-}
-__attribute__((noinline)) void _rjem_free(void *p)
-{
-    if (!p)
-        return;
-    *(void **)p = freed;
-    freed = p;
-}
-void *late_alloc(size_t size) { return _rjem_malloc(size); }
-void late_free(void *p) { _rjem_free(p); }
-"""
 
 
 def build(scratch):
@@ -68,9 +34,7 @@ def build(scratch):
     with open(f"{scratch}/stepped.c", "w") as f:
         f.write(STEPPED)
     check.run("gcc", *FLAGS, "-shared", "-fPIC", f"{scratch}/stepped.c", "-o", f"{scratch}/stepped.so")
-    with open(f"{scratch}/own.c", "w") as f:
-        f.write(OWN)
-    check.run("gcc", *FLAGS, "-shared", "-fPIC", f"{scratch}/own.c", "-o", f"{scratch}/own.so")
+    check.run("gcc", *FLAGS, "-shared", "-fPIC", SOURCE / "heap_own.c", "-o", f"{scratch}/own.so")
 
 
 def record(scratch, *command, options=()):

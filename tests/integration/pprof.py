@@ -19,6 +19,15 @@ def _varint(data, at):
         shift += 7
 
 
+def varint(n):
+    """n as protobuf writes it."""
+    out = b""
+    while n >= 0x80:
+        out += bytes([n & 0x7F | 0x80])
+        n >>= 7
+    return out + bytes([n])
+
+
 def _fields(data):
     at = 0
     while at < len(data):

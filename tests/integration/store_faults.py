@@ -17,6 +17,7 @@ import time
 
 import check
 import pprof
+from pprof import varint
 
 LOAD = check.BUILD / "tests/integration/store-load"
 KILLS = int(os.environ.get("EMBER_STORE_KILLS", 40))
@@ -220,14 +221,6 @@ def broken_index(directory):
         db.execute("UPDATE file SET path = '../../../etc/passwd' WHERE id = (SELECT min(id) FROM file)")
     db.close()
     check.that(windows(store, out)[0] == right, "a path that leads out of the store is not followed")
-
-
-def varint(n):
-    out = b""
-    while n >= 0x80:
-        out += bytes([n & 0x7F | 0x80])
-        n >>= 7
-    return out + bytes([n])
 
 
 def broken_files(directory):
