@@ -17,6 +17,8 @@
 #include "profile/leak_text.h"
 #include "profile/ledger.h"
 #include "profile/snapshot.h"
+#include "store/plan.h"
+#include "store/query.h"
 #include "store/selection.h"
 
 #define FROM_DEFAULT "-3min"
@@ -30,11 +32,11 @@ struct memory_arguments {
 /* What a heap profile says of a process. */
 struct estimate {
 	bool is_there;
-	bool is_dump;      /* the allocator's own profiler wrote it */
-	bool is_survivors; /* what outlived a stretch of probing, not what is in use */
-	bool is_whole;     /* probed since the process began */
-	int64_t bytes, since_ns;
-	double error; /* relative, that 95 of 100 keep within; negative: not known */
+	bool is_dump;                   /* the allocator's own profiler wrote it */
+	bool is_survivors;              /* what outlived a stretch of probing, not what is in use */
+	bool is_whole;                  /* probed since the process began */
+	int64_t bytes, since_ns, at_ns; /* what was allocated from since_ns on and was in use at at_ns */
+	double error;                   /* relative, that 95 of 100 keep within; negative: not known */
 };
 
 struct view {
@@ -98,10 +100,12 @@ static int began_ns(pid_t pid, int64_t *ret)
 	return 0;
 }
 
-static int estimate_from(const struct profile *p, pid_t pid, struct estimate *ret)
+static int estimate_from(const struct profile *p, int64_t since_ns, pid_t pid, struct estimate *ret)
 {
 	const struct profile_header *h = profile_header_const(p);
-	struct estimate e = { .is_there = true, .since_ns = h->time_ns, .error = -1 };
+	struct estimate e = {
+		.is_there = true, .since_ns = since_ns, .at_ns = h->time_ns + h->duration_ns, .error = -1
+	};
 	int64_t permille, ignored, began = 0;
 	uint32_t value;
 	char text[16];
@@ -121,7 +125,7 @@ static int estimate_from(const struct profile *p, pid_t pid, struct estimate *re
 		e.error = (double)permille / 1000;
 	if (ledger_get(p, "heap.error_unknown_max", &ignored) >= 0 && ignored > 0)
 		e.error = -1;
-	e.is_whole = e.is_dump || (began_ns(pid, &began) >= 0 && began + (int64_t)START_MARGIN_NS >= h->time_ns);
+	e.is_whole = e.is_dump || (began_ns(pid, &began) >= 0 && began + (int64_t)START_MARGIN_NS >= since_ns);
 	*ret = e;
 	return 0;
 }
@@ -148,17 +152,55 @@ static int record_now(const struct memory_arguments *a, struct profile **ret)
 	return r;
 }
 
-static int load(const struct memory_arguments *a, const struct command_args *args, struct profile **ret)
+/* What is in use is what the newest window says; allocations were seen since the first of those that follow each other
+ * without a gap. A window that was split is in several files. */
+static int load_window(const struct source *given, struct profile **ret, int64_t *ret_since_ns)
 {
-	struct input in = args->input;
+	_cleanup_source_query_ struct source_query q = { 0 };
+	_cleanup_(profile_freep) struct profile *p = NULL;
+	_cleanup_plan_ struct plan plan = PLAN_INIT;
+	struct source source = *given;
+	const struct plan_file *f;
+	int64_t since;
+	int r;
 
-	if (a->duration)
-		return record_now(a, ret);
-	if (!in.source.from)
-		in.source.from = FROM_DEFAULT;
-	if (!in.source.type)
-		in.source.type = "heap";
-	return input_load(&in, args->arguments, args->n_arguments, ret);
+	if (!source.type)
+		source.type = "heap";
+	r = source_open(&source, FROM_DEFAULT, &q);
+	if (r < 0)
+		return r;
+	r = plan_make(q.store, &q.selection, &plan);
+	if (r >= 0)
+		r = profile_new(NULL, &p);
+	if (r >= 0 && plan.n == 0)
+		r = -ENODATA;
+	if (r < 0)
+		return log_err(r, "cannot find a window of %s in the store", source.type);
+	f = &plan.files[plan.n - 1];
+	since = f->start_ns;
+	for (size_t i = plan.n; i-- > 0 && plan.files[i].end_ns + (int64_t)START_MARGIN_NS >= since;) {
+		since = MIN(since, plan.files[i].start_ns);
+		if (plan.files[i].start_ns == f->start_ns)
+			r = query_read(q.store, &plan.files[i], &q.selection, 0, p);
+		if (r < 0)
+			return log_err(r, "cannot read the newest window of %s", source.type);
+	}
+	*ret = TAKE_PTR(p);
+	*ret_since_ns = since;
+	return 0;
+}
+
+static int load(
+        const struct memory_arguments *a, const struct command_args *args, struct profile **ret, int64_t *ret_since_ns)
+{
+	int r;
+
+	if (!a->duration && !args->n_arguments)
+		return load_window(&args->input.source, ret, ret_since_ns);
+	r = a->duration ? record_now(a, ret) : input_load(&args->input, args->arguments, args->n_arguments, ret);
+	if (r == 0)
+		*ret_since_ns = profile_header_const(*ret)->time_ns;
+	return r;
 }
 
 /* ---- showing ---- */
@@ -183,8 +225,9 @@ static json_t *allocated_json(const struct view *v)
 
 	if (!e->is_there)
 		return json_null();
-	o = json_pack("{sIsIsbsbsb}", "inuse_bytes", (json_int_t)e->bytes, "since_ns", (json_int_t)e->since_ns,
-	        "is_whole", e->is_whole, "is_survivors", e->is_survivors, "is_dump", e->is_dump);
+	o = json_pack("{sIsIsIsbsbsb}", "inuse_bytes", (json_int_t)e->bytes, "since_ns", (json_int_t)e->since_ns,
+	        "at_ns", (json_int_t)e->at_ns, "is_whole", e->is_whole, "is_survivors", e->is_survivors, "is_dump",
+	        e->is_dump);
 	if (o && e->error >= 0)
 		(void)json_object_set_new(o, "error", json_real(e->error));
 	if (o && e->is_whole && !e->is_survivors)
@@ -300,15 +343,16 @@ static int show(const struct view *v, uint64_t most)
 static int view_fill(struct view *v, const struct memory_arguments *a, const struct command_args *args)
 {
 	_cleanup_(profile_freep) struct profile *p = NULL;
+	int64_t since;
 	int r;
 
 	v->pid = (pid_t)a->pid;
 	if (a->duration || args->n_arguments || source_is_given(&args->input.source)) {
-		r = load(a, args, &p);
+		r = load(a, args, &p, &since);
 		if (r != 0)
 			return r;
 		snapshot_average(p);
-		r = estimate_from(p, v->pid, &v->estimate);
+		r = estimate_from(p, since, v->pid, &v->estimate);
 		if (r < 0)
 			return log_err(0, "this is no heap profile: it has no inuse_space"), r;
 	}
@@ -351,7 +395,7 @@ const struct command memory_command = {
 	.details =
 	        "What is resident is told by mapping, as the kernel counts it. What is allocated is an estimate from a "
 	        "heap "
-	        "profile: recorded now (-d), from the store (--type heap; default: the last three minutes), or from "
+	        "profile: recorded now (-d), the newest window of the store (--type heap), or from "
 	        "FILEs, which may be dumps of jemalloc or gperftools. Where probing began after the process did, only "
 	        "what was allocated since is known, and that is said.\n\n"
 	        "Examples:\n"

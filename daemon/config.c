@@ -32,6 +32,8 @@ static const struct config_key keys[] = {
 	        1ull << 20, 512ull << 20 },
 	{ "Profile", "OnDemand", config_parse_bool, FIELD(on_demand), "yes", WANTS_BOOL },
 	{ "Profile", "KernelStacks", config_parse_bool, FIELD(kernel_stacks), "yes", WANTS_BOOL },
+	{ "Profile", "HeapSampleInterval", config_parse_size, FIELD(heap_interval), "512K", "a size from 64 to 1G", 64,
+	        1ull << 30 },
 	{ "Profile", "HeapSingleStep", config_parse_bool, FIELD(heap_single_step), "no", WANTS_BOOL },
 
 	{ "Target", "Pid", config_parse_pids, FIELD(include.pids), "", "process IDs with blanks between",

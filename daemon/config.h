@@ -41,6 +41,7 @@ struct config {
 	uint64_t max_profile_bytes; /* of one file, before compression */
 	bool on_demand;
 	bool kernel_stacks;
+	uint64_t heap_interval; /* bytes a sample of `heap` */
 	bool heap_single_step;
 	/* [Target]; nothing at all means the whole host */
 	struct target_spec {

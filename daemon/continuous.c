@@ -183,6 +183,7 @@ static int start_sources(struct manager *m)
 		.frequency_hz = (uint32_t)m->config->frequency_hz,
 		.kernel_stacks = m->config->kernel_stacks,
 		.single_step = m->config->heap_single_step,
+		.heap_interval = m->config->heap_interval,
 		.heap_budget = m->config->heap_budget,
 		.heap_together = m->config->heap_together,
 		.targets = &m->targets->targets,

@@ -189,8 +189,9 @@ static bool profile_is_equal(const struct config *a, const struct config *b)
 {
 	return config_list_equal(&a->sources, &b->sources) && a->frequency_hz == b->frequency_hz &&
 	       a->kernel_stacks == b->kernel_stacks && a->heap_single_step == b->heap_single_step &&
-	       a->heap_budget == b->heap_budget && a->heap_together == b->heap_together &&
-	       spec_is_equal(&a->include, &b->include) && spec_is_equal(&a->exclude, &b->exclude);
+	       a->heap_interval == b->heap_interval && a->heap_budget == b->heap_budget &&
+	       a->heap_together == b->heap_together && spec_is_equal(&a->include, &b->include) &&
+	       spec_is_equal(&a->exclude, &b->exclude);
 }
 
 static int open_store(const struct manager *m, const struct config *c, const char *path, struct store **ret)

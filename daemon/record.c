@@ -300,6 +300,7 @@ static int read_numbers(const struct manager *m, const json_t *params, struct re
 		return -EINVAL;
 	q->params.frequency_hz = (uint32_t)hz;
 	q->params.kernel_stacks = m->config->kernel_stacks;
+	q->params.heap_interval = m->config->heap_interval;
 	q->params.single_step = m->config->heap_single_step || json_is_true(json_object_get(params, "single_step"));
 	q->params.code = m->code;
 	q->params.is_on_demand = 1;

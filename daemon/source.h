@@ -115,8 +115,10 @@ extern const struct source *const sources[];
 const struct source *source_find(const char *name);
 
 struct source_params {
-	uint32_t frequency_hz; /* cpu */
-	uint64_t interval;     /* heap: bytes a sample; offcpu: nanoseconds a sample; 0: the source's default */
+	uint32_t frequency_hz;  /* cpu */
+	uint64_t interval;      /* heap: bytes a sample; offcpu: nanoseconds a sample; 0: the source's default */
+	uint64_t heap_interval; /* heap: the same where none is asked for, and finer where the budget allows it; 0:
+	                           default */
 	int kernel_stacks;
 	bool single_step; /* heap: probe also where the kernel must single-step, ten times as costly */
 	double heap_budget,

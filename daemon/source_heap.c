@@ -725,7 +725,9 @@ static int heap_open(struct source_instance *i)
 	}
 	h->is_interval_fixed = i->params.interval != 0;
 	set_budget(i, h);
-	i->period = i->params.interval ? i->params.interval : INTERVAL_DEFAULT;
+	i->period = i->params.heap_interval ? i->params.heap_interval : INTERVAL_DEFAULT;
+	if (h->is_interval_fixed)
+		i->period = i->params.interval;
 	h->hold = code_hold(i->params.code);
 	uprobe_want_files(LINKS_FILES_WANTED);
 	return heap_prepare(i, h);

@@ -84,7 +84,7 @@ static const struct bad bad[] = {
 	        "f:2: [Profile] Sources=c/pu: wants names from `emberctl features`, with blanks between" },
 	{ "[Profile]\nFrequency=99",
 	        "f:2: [Profile] Frequency: this emberd knows no such key; remove the line or use one of Sources, "
-	        "FrequencyHz, Interval, MaxProfileSize, OnDemand, KernelStacks, HeapSingleStep" },
+	        "FrequencyHz, Interval, MaxProfileSize, OnDemand, KernelStacks, HeapSampleInterval, HeapSingleStep" },
 	{ "[Nonsense]\nX=1", "f:2: [Nonsense] X: this emberd knows no section [Nonsense]; remove it" },
 	{ "X=1", "f:1: X: stands before any section; put a line such as [Profile] above it" },
 	{ "[Profile]\nwhat is this\n", "f:2: neither a [Section], a Key=value nor a # comment" },
