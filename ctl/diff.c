@@ -222,10 +222,11 @@ static int draw(const struct side sides[2], struct diff_arguments *a)
 	o->value_index_before = sides[0].value_index;
 	o->value_index = sides[1].value_index;
 	o->normalize = a->diff.normalize;
-	o->parts_before = &before;
+	o->parts_before = &before; /* they end with this function */
 	o->parts_after = &after;
 	r = a->picture.is_html ? flamegraph_diff_html(sides[0].whole, sides[1].whole, o, &out)
 	                       : flamegraph_diff_svg(sides[0].whole, sides[1].whole, o, &out);
+	o->parts_before = o->parts_after = NULL;
 	if (r < 0)
 		return command_profile_error(r, "cannot draw the differential flame graph");
 	return picture_write(&a->picture, &out);
