@@ -1,6 +1,8 @@
 /* emberctl leaks: which stacks hold more and more memory, told from caches and warm-up (profile/leak.h). */
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "ctl/command.h"
@@ -93,19 +95,37 @@ static int add_store(const struct source *source, const struct leaks_arguments *
 	return r < 0 ? r : add_windows(&q, leaks, false, ret_n);
 }
 
+/* When a profile ended; one that does not say (allocators' own dumps) when its file was written. */
+static int ended_ns(const char *path, const struct profile *p, uint64_t *ret)
+{
+	const struct profile_header *h = profile_header_const(p);
+	struct stat st;
+
+	if (h->time_ns > 0) {
+		*ret = (uint64_t)(h->time_ns + h->duration_ns);
+		return 0;
+	}
+	if (stat(path, &st) < 0)
+		return -errno;
+	*ret = (uint64_t)st.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st.st_mtim.tv_nsec;
+	return 0;
+}
+
 static int add_files(const char *const *files, size_t n, struct leaks *leaks, uint64_t *ret_n)
 {
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_(profile_freep) struct profile *p = NULL;
 		struct profile_error error = { 0 };
-		const struct profile_header *h;
+		uint64_t time_ns;
 		int r;
 
 		r = file_load(files[i], NULL, &p, &error);
 		if (r < 0)
 			return log_err(error.text[0] ? 0 : r, "%s: %s", files[i], error.text), r;
-		h = profile_header_const(p);
-		r = leaks_add(leaks, p, (uint64_t)(h->time_ns + h->duration_ns));
+		r = ended_ns(files[i], p, &time_ns);
+		if (r < 0)
+			return log_err(r, "%s: does not say of which time it is", files[i]);
+		r = leaks_add(leaks, p, time_ns);
 		if (r == -EINVAL)
 			return log_err(0, "%s: is not later than the file before it; give files in order of time",
 			               files[i]),
@@ -223,7 +243,8 @@ const struct command leaks_command = {
 	        "given back, "
 	        "still rises, did not come in one step, and chance is ruled out; --all shows the others with the "
 	        "reason. It takes "
-	        "about ten windows. FILEs are profiles in order of time in place of a store.\n\n"
+	        "about ten windows. FILEs are profiles in order of time in place of a store; dumps of jemalloc and "
+	        "gperftools are of the time when they were written.\n\n"
 	        "Examples:\n"
 	        "  emberctl leaks\n"
 	        "  emberctl leaks --from -6h --threshold 64M --match 'comm=\"redis-server\"'\n"
