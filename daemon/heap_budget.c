@@ -176,7 +176,7 @@ struct heap_scale heap_budget_close_stretch(struct heap_budget *b)
 		return scale;
 	l->in_cpu += l->stretch_cpu;
 	l->in_hits += l->stretch_hits;
-	l->in_own += heap_estimate_last_own(&b->estimate);
+	l->in_own += b->estimate.last_own;
 	l->stretch_cpu = l->stretch_hits = 0;
 	if (l->in_hits > LESSON_HITS_MAX)
 		*l = (struct heap_lesson){ l->in_cpu / 2, l->in_hits / 2, l->in_own / 2, l->out_cpu / 2,

@@ -207,6 +207,7 @@ struct heap_scale heap_estimate_close_stretch(struct heap_estimate *e)
 	add_to_kind(&e->learned[s->kind], s);
 	pool = pool_of(e, s->kind);
 	own = own_progress(s, &pool, e, heap_estimate_user_ns(e), 0);
+	e->last_own = own;
 	total = total_progress(s, own);
 	if (own > 0) {
 		scale.allocated = MAX(total / own, 1.0);
@@ -216,14 +217,6 @@ struct heap_scale heap_estimate_close_stretch(struct heap_estimate *e)
 	e->told[e->n - 1] = s->bytes * scale.allocated;
 	*s = (struct heap_stretch){ 0 };
 	return scale;
-}
-
-double heap_estimate_last_own(const struct heap_estimate *e)
-{
-	const struct heap_stretch *s = &e->stretches[MAX(e->n, 1u) - 1];
-	const struct pool pool = pool_of(e, s->kind);
-
-	return e->n ? own_progress(s, &pool, e, heap_estimate_user_ns(e), 0) : 0;
 }
 
 bool heap_estimate_is_full(const struct heap_estimate *e)

@@ -58,6 +58,7 @@ struct heap_estimate {
 	struct heap_stretch stretches[HEAP_STRETCHES_MAX]; /* that are over, of this window */
 	double told[HEAP_STRETCHES_MAX];                   /* with the scale that was given for each */
 	unsigned n;
+	double last_own;   /* progress of the program's own with the probes in, in the last stretch that is over */
 	double unfollowed; /* total progress of stretches without frees since the last one with them */
 	struct heap_kind learned[HEAP_STRETCH_KINDS];
 };
@@ -86,5 +87,3 @@ void heap_estimate_close_window(struct heap_estimate *e, struct heap_window *ret
 
 /* What a hit slows the code after it, as far as it was learned. */
 double heap_estimate_user_ns(const struct heap_estimate *e);
-/* The program's own progress with the probes in, in the last stretch that is over. */
-double heap_estimate_last_own(const struct heap_estimate *e);
