@@ -13,6 +13,10 @@
 #define RESUME_MIN 0.4
 #define RESUME_MAX 1.0
 
+/* The commons get nothing where the processes' own accounts are paid so many times as much, and all that is theirs
+ * where they get less than this less one. */
+#define ACCOUNTS_SUFFICE 1.5
+
 /* What is not known of a program's price of a hit before it is learned. */
 #define PRICE_MARGIN 1.25
 /* It is learned from so many hits, and is not believed to be further from our own process's. */
@@ -37,7 +41,11 @@ void heap_commons_init(struct heap_commons *c, double core_fraction, uint64_t no
 
 void heap_commons_step(struct heap_commons *c, uint64_t now_ns)
 {
-	c->account_ns = MIN(c->account_ns + c->core_fraction * (double)(now_ns - c->last_ns), commons_max(c));
+	double due = c->core_fraction * (double)(now_ns - c->last_ns);
+	double paid = MIN(MAX(ACCOUNTS_SUFFICE * due - c->paid_ns, 0.0), due);
+
+	c->account_ns = MIN(c->account_ns + paid, commons_max(c));
+	c->paid_ns = 0;
 	c->last_ns = now_ns;
 }
 
@@ -96,7 +104,7 @@ void heap_budget_init(struct heap_budget *b, double fraction, struct heap_common
 
 void heap_budget_end(struct heap_budget *b)
 {
-	b->commons->account_ns += MIN(b->account_ns, 0.0);
+	b->commons->account_ns = MIN(b->commons->account_ns + b->account_ns, commons_max(b->commons));
 	b->account_ns = 0;
 }
 
@@ -115,6 +123,7 @@ static void pay(struct heap_budget *b, double elapsed, double own, double cost)
 	lent = MIN(MAX(-b->account_ns, 0.0), MAX(b->commons->account_ns, 0.0));
 	b->account_ns += lent;
 	b->commons->account_ns -= lent;
+	b->commons->paid_ns += paid;
 	b->paid_ns += paid + lent;
 	b->cost_ns += cost;
 }
@@ -161,8 +170,9 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 		draw_resume(b);
 		return HEAP_DETACH;
 	}
+	/* both are never full but where the process does little: else the commons get nothing */
 	if (!b->is_attached &&
-	        b->account_ns + b->commons->account_ns >= b->resume_at * (account_max(b) + commons_max(b->commons)))
+	        b->account_ns + b->commons->account_ns >= b->resume_at * MAX(account_max(b), commons_max(b->commons)))
 		return HEAP_ATTACH;
 	return HEAP_STAY;
 }

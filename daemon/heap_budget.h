@@ -2,8 +2,10 @@
  * on a process of our own. An account is paid a fraction of the process's CPU time (net of that cost) and charged with
  * the cost: when it is empty the probes come out, when it has enough again they go back in. It holds what some seconds
  * pay, so no ten seconds cost much more than the budget, and when they go back in is drawn by lot, so that stretches do
- * not keep step with the program. All processes together have a commons besides, which is paid a small fraction of one
- * core and lends to whose account is empty: so that programs that mostly sleep, or have just begun, are seen whole.
+ * not keep step with the program. All processes together have a commons besides, which lends to whose account is empty:
+ * so that programs that mostly sleep, or have just begun, are seen whole. It is paid a
+ * small fraction of one core, but nothing where the processes' own accounts are paid more than that: a program that
+ * keeps a CPU busy lives on what is paid to itself.
  *
  * What a hit costs is learned from the program itself where its probes come out now and then: its CPU time with them
  * in, less what its own progress meanwhile takes when they are out, by hits. Before that is known, and where they never
@@ -33,6 +35,7 @@ struct heap_meter {
 struct heap_commons {
 	double core_fraction; /* of one core's time: 0.01 is one percent */
 	double account_ns;
+	double paid_ns; /* to all accounts since the last step */
 	uint64_t last_ns;
 };
 
@@ -65,7 +68,7 @@ enum heap_verdict { HEAP_STAY, HEAP_ATTACH, HEAP_DETACH };
 /* commons is borrowed for the budget's life. */
 void heap_budget_init(struct heap_budget *b, double fraction, struct heap_commons *commons,
         const struct heap_prices *prices, const struct heap_meter *now);
-/* The process is gone: what it owes falls to the commons. */
+/* The process is gone: what it has left, or owes, falls to the commons. */
 void heap_budget_end(struct heap_budget *b);
 /* Whether the probes may go in now, out of turn: for a process that is new. */
 bool heap_budget_may_attach(const struct heap_budget *b);

@@ -139,6 +139,19 @@ static double worst_ten_seconds(const struct simulation *s)
 	return worst;
 }
 
+/* The same, of its own CPU time if it runs all the time. */
+static double dearest_ten_seconds(const struct simulation *s)
+{
+	double cost = 0, dearest = 0;
+
+	for (int i = 0; i < s->steps; i++) {
+		cost += s->cost[i] - (i >= 1000 ? s->cost[i - 1000] : 0);
+		if (i >= 999)
+			dearest = MAX(dearest, cost / (10000 * MS - cost));
+	}
+	return dearest;
+}
+
 static const struct program busy = { .fraction = 0.03,
 	.commons = 0.01,
 	.run = 1,
@@ -154,7 +167,7 @@ static void slow_allocators_are_never_detached(void **state)
 
 	(void)state;
 	p.fraction = 0.05;
-	p.hits_per_ms = 20; /* 20,000 a second */
+	p.hits_per_ms = 18; /* 18,000 a second, at a price with a margin: 4.7 % */
 	simulate(&s, &p, 20, 1);
 	assert_true(s.in_ms >= 19990);
 	assert_true(fabs(s.estimate / s.bytes - 1) < 0.001);
@@ -188,8 +201,9 @@ static void fast_ones_stay_within_the_budget_and_are_scaled_right(void **state)
 
 		simulate(&s, &busy, 120, 77 * run);
 		assert_true(s.in_ms < 20000 && s.in_ms > 100);
-		assert_true(s.cost_ms / s.own_ms < (0.03 + 0.01) * 1.1);
+		assert_true(s.cost_ms / s.own_ms < 0.03 * 1.1); /* it is the one that gets nothing from the commons */
 		assert_true(s.cost_ms / s.own_ms > 0.025);
+		assert_true(dearest_ten_seconds(&s) < 0.03 * 1.5);
 		assert_true(worst_ten_seconds(&s) < 1.5);
 		sum += s.estimate / s.bytes;
 	}
@@ -217,7 +231,7 @@ static void prices_are_learned(void **state)
 		estimate += s.estimate;
 		assert_true(fabs(heap_budget_hit_ns(&s.budget) / p.hit_ns - 1) < 0.2);
 	}
-	assert_true(cost / own < (0.03 + 0.01) * 1.2);
+	assert_true(cost / own < 0.03 * 1.2);
 	assert_true(fabs(estimate / bytes - 1) < 0.1);
 }
 
