@@ -15,7 +15,7 @@ static int id_map_new(struct reader *r, struct id_map *m, uint32_t n)
 	return 0;
 }
 
-static int id_map_put(struct reader *r, struct id_map *m, uint64_t id, uint32_t index)
+static int id_map_put_rare(struct reader *r, struct id_map *m, uint64_t id, uint32_t index)
 {
 	int e;
 
@@ -23,10 +23,6 @@ static int id_map_put(struct reader *r, struct id_map *m, uint64_t id, uint32_t 
 		return reader_fail(r, -EBADMSG, "its id is 0");
 	if (id_map_get(r, m, id) != PROFILE_NONE)
 		return reader_fail(r, -EBADMSG, "id %llu is taken", (unsigned long long)id);
-	if (id - 1 < m->n_dense) {
-		m->dense[id - 1] = index;
-		return 0;
-	}
 	if (m->n_pairs == m->room_pairs) {
 		uint32_t room = MAX(m->room_pairs * 2, 64u);
 
@@ -43,7 +39,38 @@ static int id_map_put(struct reader *r, struct id_map *m, uint64_t id, uint32_t 
 	return 0;
 }
 
+static inline int id_map_put(struct reader *r, struct id_map *m, uint64_t id, uint32_t index)
+{
+	if (id - 1 >= m->n_dense || m->dense[id - 1] != PROFILE_NONE)
+		return id_map_put_rare(r, m, id, index);
+	m->dense[id - 1] = index;
+	return 0;
+}
+
 /* ---- mappings, functions, locations ---- */
+
+/* Takes the fields that are numbers, up to number last, into v. Stops where something else comes, or something rare. */
+static inline void take_numbers(const struct reader *r, struct cursor *c, uint64_t *v, uint32_t last)
+{
+	const uint8_t *at = c->at, *const end = c->end;
+
+	if (r->all.end - end < VARINT_SLACK)
+		return;
+	while (at < end) {
+		const uint8_t number = (uint8_t)(at[0] >> 3 | at[0] << 5); /* beyond last with any other wire type */
+		uint64_t value;
+		size_t n;
+
+		if ((uint8_t)(number - 1) >= last)
+			break;
+		n = varint_get(at + 1, &value);
+		if (n == 0 || n >= (size_t)(end - at))
+			break;
+		v[number] = value;
+		at += 1 + n;
+	}
+	c->at = at;
+}
 
 /* A message of nothing but numbers: each field's value by its number, up to last. */
 static inline int read_numbers(struct reader *r, struct cursor c, uint64_t *v, uint32_t last)
@@ -51,6 +78,9 @@ static inline int read_numbers(struct reader *r, struct cursor c, uint64_t *v, u
 	struct field f;
 	int e;
 
+	take_numbers(r, &c, v, last);
+	if (c.at == c.end)
+		return 0;
 	while ((e = cursor_field(&c, &f)) > 0) {
 		if (f.number > last)
 			continue;
@@ -204,7 +234,7 @@ static int read_location(struct reader *r, struct cursor c, struct locations *w)
 	int e;
 
 	*l = (struct profile_location){ .mapping = PROFILE_NONE, .lines = &w->lines[w->n_lines] };
-	while ((e = cursor_field(&c, &f)) > 0) {
+	while (take_numbers(r, &c, v, LOCATION_ADDRESS), (e = cursor_field(&c, &f)) > 0) {
 		if (f.number > LOCATION_IS_FOLDED)
 			continue;
 		if (f.wire != (f.number == LOCATION_LINE ? WIRE_BYTES : WIRE_VARINT))

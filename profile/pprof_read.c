@@ -99,21 +99,6 @@ void reader_enter(struct reader *r, const char *kind)
 	r->ordinal = 0;
 }
 
-/* The next field number of that name, as bytes. 1, 0 at the end. The message was walked once: it is well-formed. */
-int reader_next(struct reader *r, struct cursor *c, uint32_t number, struct cursor *ret)
-{
-	struct field f;
-	int e;
-
-	while ((e = cursor_field(c, &f)) > 0)
-		if (f.number == number) {
-			r->ordinal++;
-			*ret = f.bytes;
-			return 1;
-		}
-	return e < 0 ? reader_malformed(r) : 0;
-}
-
 static const uint8_t wire_of[PPROF_DOC_URL + 1] = {
 	[PPROF_SAMPLE_TYPE] = WIRE_BYTES,
 	[PPROF_SAMPLE] = WIRE_BYTES,
@@ -203,17 +188,11 @@ int reader_string_bytes(struct reader *r, uint64_t i, struct cursor *ret)
 	return 0;
 }
 
-/* dst's index of it. */
-int reader_string(struct reader *r, uint64_t i, uint32_t *ret)
+int reader_string_new(struct reader *r, uint64_t i, uint32_t *ret)
 {
 	struct cursor bytes;
-	int e;
+	int e = reader_string_bytes(r, i, &bytes);
 
-	if (i < r->count[PPROF_STRING_TABLE] && r->strings[i] != PROFILE_NONE) {
-		*ret = r->strings[i];
-		return 0;
-	}
-	e = reader_string_bytes(r, i, &bytes);
 	if (e < 0)
 		return e;
 	e = profile_add_string(r->dst, (const char *)bytes.at, (size_t)(bytes.end - bytes.at), ret);

@@ -73,11 +73,31 @@ int reader_grow_table(struct reader *r, struct table *t);
 /* Names what is read from now on, for error texts. */
 void reader_enter(struct reader *r, const char *kind);
 /* The next field of that number as bytes: 1, or 0 at the end. */
-int reader_next(struct reader *r, struct cursor *c, uint32_t number, struct cursor *ret);
+static inline int reader_next(struct reader *r, struct cursor *c, uint32_t number, struct cursor *ret)
+{
+	struct field f;
+	int e;
+
+	while ((e = cursor_field(c, &f)) > 0)
+		if (f.number == number) {
+			r->ordinal++;
+			*ret = f.bytes;
+			return 1;
+		}
+	return e < 0 ? reader_malformed(r), -EBADMSG : 0;
+}
 
 /* String i of the file: its bytes, or dst's index of it. */
 int reader_string_bytes(struct reader *r, uint64_t i, struct cursor *ret);
-int reader_string(struct reader *r, uint64_t i, uint32_t *ret);
+int reader_string_new(struct reader *r, uint64_t i, uint32_t *ret);
+
+static inline int reader_string(struct reader *r, uint64_t i, uint32_t *ret)
+{
+	if (i >= r->count[PPROF_STRING_TABLE] || r->strings[i] == PROFILE_NONE)
+		return reader_string_new(r, i, ret);
+	*ret = r->strings[i];
+	return 0;
+}
 
 int reader_entities(struct reader *r);
 int reader_samples(struct reader *r);

@@ -212,32 +212,43 @@ __attribute__((always_inline)) static inline int take_numbers(struct reader *r, 
 	if (f->wire != WIRE_BYTES)
 		return reader_malformed(r);
 	while (c.at < c.end && e >= 0) {
-		if (!cursor_varint(&c, &number))
+		const size_t n = r->all.end - c.at >= VARINT_SLACK ? varint_get(c.at, &number) : 0;
+
+		if (n > 0 && n <= (size_t)(c.end - c.at))
+			c.at += n;
+		else if (!cursor_varint(&c, &number))
 			return reader_malformed(r);
 		e = take(r, s, number);
 	}
 	return e;
 }
 
-/* Ids of one and two bytes, which most are, without a branch that cannot be foretold; whatever else, or is wrong, goes
- * the long way. */
-static int take_locations(struct reader *r, struct sample_fields *s, struct field *f)
+/* Packed ids of one or two bytes that all exist, as nearly all are: takes them all, or none. */
+static bool take_short_ids(const struct reader *r, struct sample_fields *s, struct cursor c)
 {
-	const uint32_t *const dense = r->locations.dense, n_dense = r->locations.n_dense;
-	struct cursor *c = &f->bytes;
-	uint32_t n = s->n_locations;
+	const uint32_t *const dense = r->locations.dense, n = r->locations.n_dense;
+	const uint8_t *at = c.at, *const end = c.end;
+	uint32_t *to = s->locations + s->n_locations, highest = 0;
 
-	while (f->wire == WIRE_BYTES && c->end - c->at >= 2 && n < PROFILE_STACK_DEPTH_MAX) {
-		const uint32_t is_long = c->at[0] >> 7, high = is_long ? c->at[1] : 0;
-		const uint32_t i = ((c->at[0] & 0x7fu) | high << 7) - 1;
+	if (end == r->all.end || end - at > PROFILE_STACK_DEPTH_MAX - s->n_locations)
+		return false;
+	while (at < end) {
+		uint32_t id = *at++;
 
-		if (high >= 0x80 || i >= n_dense || dense[i] == PROFILE_NONE)
-			break;
-		s->locations[n++] = dense[i];
-		c->at += 1 + is_long;
+		if (id >= 0x80) {
+			id += ((uint32_t)*at << 7) - 0x80;
+			if (*at++ >= 0x80)
+				return false;
+		}
+		if (id - 1 >= n)
+			return false;
+		highest = MAX(highest, dense[id - 1]);
+		*to++ = dense[id - 1];
 	}
-	s->n_locations = n;
-	return take_numbers(r, s, f, take_location);
+	if (at > end || highest == PROFILE_NONE)
+		return false;
+	s->n_locations = (uint32_t)(to - s->locations);
+	return true;
 }
 
 static int take_label(struct reader *r, struct sample_fields *s, const struct field *f)
@@ -264,7 +275,9 @@ static int split_sample(struct reader *r, struct cursor c, struct sample_fields 
 				break;
 		}
 		if (f.number == SAMPLE_LOCATION_ID && !(r->options.flags & PPROF_READ_NO_STACKS))
-			e = take_locations(r, s, &f);
+			e = f.wire == WIRE_BYTES && take_short_ids(r, s, f.bytes)
+			            ? 0
+			            : take_numbers(r, s, &f, take_location);
 		else if (f.number == SAMPLE_VALUE)
 			e = take_numbers(r, s, &f, take_value);
 		else if (f.number == SAMPLE_LABEL)

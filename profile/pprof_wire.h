@@ -1,9 +1,11 @@
 /* Field numbers of the public message layout (github.com/google/pprof/proto/profile.proto) and the protobuf wire format
  * as far as it is needed: varints, lengths, fixed words to skip. For pprof_read.c and pprof_write.c. */
 #pragma once
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
 	PPROF_SAMPLE_TYPE = 1,
@@ -94,6 +96,30 @@ static inline bool cursor_varint(struct cursor *c, uint64_t *ret)
 		return true;
 	}
 	return cursor_varint_long(c, ret);
+}
+
+/* A number of up to 8 bytes and how many they are; 0 for a longer one. Whether it has one byte or two, which nobody can
+ * foretell, costs no branch. VARINT_SLACK bytes must be readable, however short the number is. */
+#define VARINT_SLACK 8
+static inline size_t varint_get(const uint8_t *at, uint64_t *ret)
+{
+	const uint64_t is_long = at[0] >> 7;
+	uint64_t v, stops;
+
+	if (!(is_long & at[1] >> 7)) {
+		*ret = (at[0] & 0x7fu) | (at[1] & -is_long) << 7;
+		return 1 + is_long;
+	}
+	memcpy(&v, at, sizeof(v));
+	v = le64toh(v);
+	stops = ~v & 0x8080808080808080u; /* the high bit of each byte that may be the last */
+	if (!stops)
+		return 0;
+	v &= (stops ^ (stops - 1)) & 0x7f7f7f7f7f7f7f7fu;
+	v = (v & 0x007f007f007f007fu) | (v & 0x7f007f007f007f00u) >> 1;
+	v = (v & 0x00003fff00003fffu) | (v & 0x3fff00003fff0000u) >> 2;
+	*ret = (v & 0x000000000fffffffu) | (v & 0x0fffffff00000000u) >> 4;
+	return (size_t)__builtin_ctzll(stops) / 8 + 1;
 }
 
 int cursor_field_long(struct cursor *c, struct field *ret);

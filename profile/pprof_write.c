@@ -1,9 +1,12 @@
-/* The order of fields is the usual one: types, samples, mappings, locations, functions, strings, the rest. Entities get
- * their ids (1, 2, ...) when something that is written first refers to them, so nothing is written that no sample
- * reaches, and equal profiles give equal bytes. */
+/* The order of fields is the usual one: types, samples, mappings, locations, functions, strings, the rest. Locations
+ * that samples reach get their ids (1, 2, ...) in order of their addresses; all else when something that is written
+ * first refers to it. So nothing is written that no sample reaches, equal profiles give equal bytes, and what two
+ * windows of one host share stands in the same order in both, which is what makes merging them quick
+ * (profile_add_strings()). */
 #include "profile/pprof.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "profile/pprof_wire.h"
@@ -117,6 +120,87 @@ static void append_value_type(struct writer *w, uint32_t field, const struct pro
 
 	to = put_string(w, to, VALUE_TYPE_UNIT, t->unit);
 	append_bytes(w, field, w->scratch, (size_t)(to - w->scratch));
+}
+
+/* ---- the order of locations ---- */
+
+struct place {
+	uint64_t address;
+	uint32_t mapping; /* its rank among all by build ID and file name, which are the same in other profiles */
+	uint32_t index;
+};
+
+static int compare_mappings(const void *a, const void *b, void *profile)
+{
+	const struct profile *p = profile;
+	const struct profile_mapping *x = profile_mapping(p, *(const uint32_t *)a);
+	const struct profile_mapping *y = profile_mapping(p, *(const uint32_t *)b);
+	int order = strcmp(profile_string(p, x->build_id, NULL), profile_string(p, y->build_id, NULL));
+
+	if (order == 0)
+		order = strcmp(profile_string(p, x->filename, NULL), profile_string(p, y->filename, NULL));
+	return order ? order : (x->start > y->start) - (x->start < y->start);
+}
+
+static int compare_places(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+
+	if (x->mapping != y->mapping)
+		return x->mapping < y->mapping ? -1 : 1;
+	if (x->address != y->address)
+		return x->address < y->address ? -1 : 1;
+	return (x->index > y->index) - (x->index < y->index);
+}
+
+/* ranks[i] is that of mapping i. */
+static int rank_mappings(const struct profile *p, uint32_t **ret)
+{
+	const uint32_t n = profile_n_mappings(p);
+	_cleanup_free_ uint32_t *order = calloc(n + 1, sizeof(*order)), *ranks = calloc(n + 1, sizeof(*ranks));
+
+	if (!order || !ranks)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++)
+		order[i] = i;
+	qsort_r(order, n, sizeof(*order), compare_mappings, (void *)p);
+	for (uint32_t i = 0; i < n; i++)
+		ranks[order[i]] = i;
+	*ret = TAKE_PTR(ranks);
+	return 0;
+}
+
+static int number_locations(struct writer *w)
+{
+	_cleanup_free_ struct place *places = calloc(profile_n_locations(w->p) + 1, sizeof(*places));
+	_cleanup_free_ uint32_t *ranks = NULL;
+	uint32_t n = 0;
+
+	if (!places || rank_mappings(w->p, &ranks) < 0)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < profile_n_samples(w->p); i++) {
+		size_t depth;
+		const uint32_t *stack = profile_stack(w->p, profile_sample(w->p, i)->stack, &depth);
+
+		for (size_t k = 0; k < depth; k++)
+			(void)number_of(&w->locations, stack[k]);
+	}
+	for (; n < w->locations.n; n++) {
+		const uint32_t index = w->locations.index[n];
+		const struct profile_location l = profile_location(w->p, index);
+
+		places[n] = (struct place){ .address = l.address,
+			.mapping = l.mapping == PROFILE_NONE ? PROFILE_NONE : ranks[l.mapping],
+			.index = n };
+	}
+	qsort(places, n, sizeof(*places), compare_places);
+	for (uint32_t i = 0; i < n; i++)
+		places[i].index = w->locations.index[places[i].index];
+	for (uint32_t i = 0; i < n; i++) {
+		w->locations.index[i] = places[i].index;
+		w->locations.number[places[i].index] = i;
+	}
+	return 0;
 }
 
 /* ---- samples ---- */
@@ -322,6 +406,8 @@ int pprof_write(const struct profile *p, struct buffer *out)
 		r = renumber_new(&w.functions, profile_n_functions(p));
 	if (r >= 0)
 		r = renumber_new(&w.locations, profile_n_locations(p));
+	if (r >= 0)
+		r = number_locations(&w);
 	if (r < 0)
 		return r;
 	(void)number_of(&w.strings, 0); /* string 0 is "" */

@@ -1,20 +1,16 @@
 #include "profile/profile.h"
 
 #include <assert.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/random.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "profile/profile_data.h"
-#include "profile/sum.h"
-
-#define BATCH 32 /* look-ups that wait for memory together */
 
 /* ---- memory ---- */
 
-static int charge(struct profile *p, uint64_t bytes)
+int profile_charge(struct profile *p, uint64_t bytes)
 {
 	if (bytes > p->limits.bytes_max || p->bytes > p->limits.bytes_max - bytes)
 		return -ENOSPC;
@@ -22,7 +18,7 @@ static int charge(struct profile *p, uint64_t bytes)
 	return 0;
 }
 
-static int pool_reserve(struct profile *p, struct pool *pool, size_t n)
+int profile_pool_reserve(struct profile *p, struct pool *pool, size_t n)
 {
 	size_t need, room;
 	char *bigger;
@@ -35,10 +31,10 @@ static int pool_reserve(struct profile *p, struct pool *pool, size_t n)
 	need = pool->size + n;
 	room = pool->room < (1u << 20) ? pool->room * 2 : pool->room + pool->room / 2;
 	room = MAX(MAX(room, need), (size_t)256);
-	r = charge(p, room - pool->room);
+	r = profile_charge(p, room - pool->room);
 	if (r < 0) { /* the last bytes below the limit are usable too */
 		room = need;
-		r = charge(p, room - pool->room);
+		r = profile_charge(p, room - pool->room);
 	}
 	if (r < 0)
 		return r;
@@ -52,22 +48,7 @@ static int pool_reserve(struct profile *p, struct pool *pool, size_t n)
 	return 0;
 }
 
-/* Room must be there. */
-static void *pool_take(struct pool *pool, size_t n)
-{
-	void *at = pool->data + pool->size;
-
-	pool->size += n;
-	return at;
-}
-
-static void pool_push(struct pool *pool, const void *data, size_t n)
-{
-	if (n)
-		memcpy(pool_take(pool, n), data, n);
-}
-
-static int table_reserve(struct profile *p, struct table *t, uint32_t n)
+int profile_table_reserve(struct profile *p, struct table *t, uint32_t n)
 {
 	uint64_t slots = table_slots_for((uint64_t)t->n + n), old = t->n_slots;
 	int r;
@@ -76,7 +57,7 @@ static int table_reserve(struct profile *p, struct table *t, uint32_t n)
 		return 0;
 	if ((uint64_t)t->n + n >= UINT32_MAX / 4)
 		return -ENOSPC;
-	r = charge(p, (slots - old) * sizeof(struct table_slot));
+	r = profile_charge(p, (slots - old) * sizeof(struct table_slot));
 	if (r < 0)
 		return r;
 	r = table_resize(t, slots);
@@ -136,11 +117,6 @@ const struct profile_header *profile_header_const(const struct profile *p)
 
 /* ---- strings ---- */
 
-struct bytes_key {
-	const void *data;
-	size_t size;
-};
-
 static bool string_equal(const void *owner, uint32_t i, const void *key)
 {
 	const struct profile *p = owner;
@@ -163,11 +139,11 @@ static int add_hashed_string(struct profile *p, const char *s, size_t size, uint
 	}
 	if (size >= UINT32_MAX - 1 || p->string_bytes.size + size + 1 > UINT32_MAX)
 		return -ENOSPC;
-	r = table_reserve(p, &p->string_table, 1);
+	r = profile_table_reserve(p, &p->string_table, 1);
 	if (r >= 0)
-		r = pool_reserve(p, &p->string_bytes, size + 1);
+		r = profile_pool_reserve(p, &p->string_bytes, size + 1);
 	if (r >= 0)
-		r = pool_reserve(p, &p->strings, sizeof(struct span));
+		r = profile_pool_reserve(p, &p->strings, sizeof(struct span));
 	if (r < 0)
 		return r;
 	i = profile_n_strings(p);
@@ -190,6 +166,31 @@ int profile_add_string(struct profile *p, const char *s, size_t size, uint32_t *
 	return add_hashed_string(p, s, size, string_hash(p, s, size), ret);
 }
 
+/* Files of one host say much the same in the same order (pprof_write.c). So where a batch begins with what stands
+ * behind the last one that was found, each is compared with the next, and only what is missing or new is looked up. */
+static bool string_is_next(const struct profile *p, const struct profile_text *t)
+{
+	const struct bytes_key key = { t->data, t->size };
+
+	return p->next_string < profile_n_strings(p) && string_equal(p, p->next_string, &key);
+}
+
+static int add_strings_in_turn(struct profile *p, const struct profile_text *texts, size_t n, uint32_t *ret)
+{
+	for (size_t i = 0; i < n; i++) {
+		int r;
+
+		ret[i] = p->next_string;
+		if (!string_is_next(p, &texts[i])) {
+			r = profile_add_string(p, texts[i].data, texts[i].size, &ret[i]);
+			if (r < 0)
+				return r;
+		}
+		p->next_string = ret[i] + 1;
+	}
+	return 0;
+}
+
 /* One look-up waits for memory three times: for the slot, the span and the text. Here those of BATCH strings wait
  * together. */
 int profile_add_strings(struct profile *p, const struct profile_text *texts, size_t n, uint32_t *ret)
@@ -198,6 +199,13 @@ int profile_add_strings(struct profile *p, const struct profile_text *texts, siz
 		const size_t end = MIN(n, first + BATCH);
 		uint32_t hashes[BATCH], guesses[BATCH];
 
+		if (string_is_next(p, &texts[first])) {
+			int r = add_strings_in_turn(p, texts + first, end - first, ret + first);
+
+			if (r < 0)
+				return r;
+			continue;
+		}
 		for (size_t i = first; i < end; i++) {
 			hashes[i - first] = string_hash(p, texts[i].data, texts[i].size);
 			table_prefetch(&p->string_table, hashes[i - first]);
@@ -217,6 +225,7 @@ int profile_add_strings(struct profile *p, const struct profile_text *texts, siz
 			if (r < 0)
 				return r;
 		}
+		p->next_string = ret[end - 1] + 1;
 	}
 	return 0;
 }
@@ -269,9 +278,9 @@ __attribute__((always_inline)) static inline int add_fixed(struct profile *p, st
 		*ret = i;
 		return 0;
 	}
-	r = table_reserve(p, table, 1);
+	r = profile_table_reserve(p, table, 1);
 	if (r >= 0)
-		r = pool_reserve(p, pool, size);
+		r = profile_pool_reserve(p, pool, size);
 	if (r < 0)
 		return r;
 	i = (uint32_t)(pool->size / size);
@@ -324,6 +333,31 @@ int profile_add_function(struct profile *p, const struct profile_function *f, ui
 	return profile_add_functions(p, f, 1, ret);
 }
 
+static bool function_is_next(const struct profile *p, const struct profile_function *f)
+{
+	const struct profile_function *next = &POOL_AT(p->functions, struct profile_function)[p->next_function];
+
+	return p->next_function < profile_n_functions(p) && f->name == next->name &&
+	       f->system_name == next->system_name && f->filename == next->filename &&
+	       f->start_line == next->start_line;
+}
+
+static int add_functions_in_turn(struct profile *p, const struct profile_function *functions, size_t n, uint32_t *ret)
+{
+	for (size_t i = 0; i < n; i++) {
+		int r;
+
+		ret[i] = p->next_function;
+		if (!function_is_next(p, &functions[i])) {
+			r = profile_add_function(p, &functions[i], &ret[i]);
+			if (r < 0)
+				return r;
+		}
+		p->next_function = ret[i] + 1;
+	}
+	return 0;
+}
+
 int profile_add_functions(struct profile *p, const struct profile_function *functions, size_t n, uint32_t *ret)
 {
 	int r = 0;
@@ -333,6 +367,12 @@ int profile_add_functions(struct profile *p, const struct profile_function *func
 		struct profile_function clean[BATCH];
 		uint32_t hashes[BATCH];
 
+		if (function_is_next(p, &functions[first])) {
+			r = add_functions_in_turn(p, functions + first, end - first, ret + first);
+			if (r < 0)
+				return r;
+			continue;
+		}
 		for (size_t i = first; i < end; i++) {
 			r = function_clean(p, &functions[i], &clean[i - first]);
 			if (r < 0)
@@ -352,6 +392,7 @@ int profile_add_functions(struct profile *p, const struct profile_function *func
 			if (r < 0)
 				return r;
 		}
+		p->next_function = ret[end - 1] + 1;
 	}
 	return 0;
 }
@@ -402,11 +443,11 @@ static int add_hashed_location(struct profile *p, const struct profile_location 
 		*ret = i;
 		return 0;
 	}
-	r = table_reserve(p, &p->location_table, 1);
+	r = profile_table_reserve(p, &p->location_table, 1);
 	if (r >= 0)
-		r = pool_reserve(p, &p->lines, lines_size);
+		r = profile_pool_reserve(p, &p->lines, lines_size);
 	if (r >= 0)
-		r = pool_reserve(p, &p->locations, sizeof(struct location));
+		r = profile_pool_reserve(p, &p->locations, sizeof(struct location));
 	if (r < 0)
 		return r;
 	i = profile_n_locations(p);
@@ -428,6 +469,27 @@ int profile_add_location(struct profile *p, const struct profile_location *l, ui
 	return profile_add_locations(p, l, 1, ret);
 }
 
+static bool location_is_next(const struct profile *p, const struct profile_location *l)
+{
+	return p->next_location < profile_n_locations(p) && location_equal(p, p->next_location, l);
+}
+
+static int add_locations_in_turn(struct profile *p, const struct profile_location *list, size_t n, uint32_t *ret)
+{
+	for (size_t i = 0; i < n; i++) {
+		int r;
+
+		ret[i] = p->next_location;
+		if (!location_is_next(p, &list[i])) {
+			r = profile_add_location(p, &list[i], &ret[i]);
+			if (r < 0)
+				return r;
+		}
+		p->next_location = ret[i] + 1;
+	}
+	return 0;
+}
+
 int profile_add_locations(struct profile *p, const struct profile_location *list, size_t n, uint32_t *ret)
 {
 	const struct location *locations;
@@ -437,6 +499,12 @@ int profile_add_locations(struct profile *p, const struct profile_location *list
 		const size_t end = MIN(n, first + BATCH);
 		uint32_t hashes[BATCH], guesses[BATCH];
 
+		if (location_is_next(p, &list[first])) {
+			r = add_locations_in_turn(p, list + first, end - first, ret + first);
+			if (r < 0)
+				return r;
+			continue;
+		}
 		for (size_t i = first; i < end; i++) {
 			r = location_check(p, &list[i]);
 			if (r < 0)
@@ -459,255 +527,7 @@ int profile_add_locations(struct profile *p, const struct profile_location *list
 			if (r < 0)
 				return r;
 		}
-	}
-	return 0;
-}
-
-/* ---- stacks and label sets: runs of fixed-size elements ---- */
-
-struct run_owner {
-	const struct span *spans;
-	const char *elements;
-	size_t size;
-};
-
-static bool run_equal(const void *owner, uint32_t i, const void *key)
-{
-	const struct run_owner *o = owner;
-	const struct bytes_key *k = key;
-	const struct span *s = &o->spans[i];
-
-	return s->n * o->size == k->size &&
-	       (k->size == 0 || memcmp(o->elements + s->first * o->size, k->data, k->size) == 0);
-}
-
-static uint32_t run_hash(const struct profile *p, const void *data, size_t bytes)
-{
-	return table_hash(XXH3_64bits_withSeed(bytes ? data : "", bytes, p->seed));
-}
-
-__attribute__((always_inline)) static inline int add_run(struct profile *p, struct pool *spans, struct pool *elements,
-        struct table *table, const void *data, size_t n, size_t size, uint32_t hash, uint32_t *ret)
-{
-	const struct run_owner owner = { (const struct span *)(const void *)spans->data, elements->data, size };
-	const struct bytes_key key = { data, n * size };
-	uint32_t i;
-	int r;
-
-	i = table_find(table, hash, run_equal, &owner, &key);
-	if (i != TABLE_NONE) {
-		*ret = i;
-		return 0;
-	}
-	if (elements->size / size + n >= UINT32_MAX)
-		return -ENOSPC;
-	r = table_reserve(p, table, 1);
-	if (r >= 0)
-		r = pool_reserve(p, elements, key.size);
-	if (r >= 0)
-		r = pool_reserve(p, spans, sizeof(struct span));
-	if (r < 0)
-		return r;
-	i = POOL_COUNT(*spans, struct span);
-	*(struct span *)pool_take(spans, sizeof(struct span)) =
-	        (struct span){ .first = (uint32_t)(elements->size / size), .n = (uint32_t)n };
-	pool_push(elements, data, key.size);
-	table_insert(table, hash, i);
-	*ret = i;
-	return 0;
-}
-
-static int stack_check(const struct profile *p, const uint32_t *locations, size_t n)
-{
-	uint32_t highest = 0;
-
-	if (n > PROFILE_STACK_DEPTH_MAX)
-		return -E2BIG;
-	for (size_t i = 0; i < n; i++)
-		highest = locations[i] > highest ? locations[i] : highest;
-	return n && highest >= profile_n_locations(p) ? -EINVAL : 0;
-}
-
-static int add_hashed_stack(struct profile *p, const uint32_t *locations, size_t n, uint32_t hash, uint32_t *ret)
-{
-	return add_run(
-	        p, &p->stacks, &p->stack_locations, &p->stack_table, locations, n, sizeof(*locations), hash, ret);
-}
-
-int profile_add_stack(struct profile *p, const uint32_t *locations, size_t n, uint32_t *ret)
-{
-	int r = stack_check(p, locations, n);
-
-	return r < 0 ? r : add_hashed_stack(p, locations, n, run_hash(p, locations, n * sizeof(*locations)), ret);
-}
-
-int profile_add_stacks(struct profile *p, const uint32_t *locations, const uint32_t *depths, size_t n, uint32_t *ret)
-{
-	for (size_t first = 0; first < n; first += BATCH) {
-		const size_t end = MIN(n, first + BATCH);
-		const uint32_t *at = locations;
-		uint32_t hashes[BATCH], guesses[BATCH];
-
-		for (size_t i = first; i < end; at += depths[i++]) {
-			int r = stack_check(p, at, depths[i]);
-
-			if (r < 0)
-				return r;
-			hashes[i - first] = run_hash(p, at, depths[i] * sizeof(*at));
-			table_prefetch(&p->stack_table, hashes[i - first]);
-		}
-		for (size_t i = first; i < end; i++) {
-			guesses[i - first] = table_guess(&p->stack_table, hashes[i - first]);
-			if (guesses[i - first] != TABLE_NONE)
-				__builtin_prefetch(&POOL_AT(p->stacks, struct span)[guesses[i - first]]);
-		}
-		for (size_t i = first; i < end; i++)
-			if (guesses[i - first] != TABLE_NONE)
-				__builtin_prefetch(
-				        p->stack_locations.data +
-				        POOL_AT(p->stacks, struct span)[guesses[i - first]].first * sizeof(uint32_t));
-		for (size_t i = first; i < end; locations += depths[i++]) {
-			int r = add_hashed_stack(p, locations, depths[i], hashes[i - first], &ret[i]);
-
-			if (r < 0)
-				return r;
-		}
-	}
-	return 0;
-}
-
-static bool label_before(const struct profile_label *a, const struct profile_label *b)
-{
-	if (a->key != b->key)
-		return a->key < b->key;
-	if (a->unit != b->unit)
-		return a->unit < b->unit;
-	return a->value < b->value;
-}
-
-int profile_add_label_set(struct profile *p, const struct profile_label *labels, size_t n, uint32_t *ret)
-{
-	struct profile_label sorted[PROFILE_LABELS_MAX];
-	uint32_t n_strings = profile_n_strings(p);
-
-	if (n > PROFILE_LABELS_MAX)
-		return -E2BIG;
-	for (size_t i = 0; i < n; i++) {
-		const struct profile_label *l = &labels[i];
-		size_t at = i;
-
-		if (l->key >= n_strings || (l->unit != PROFILE_NONE && l->unit >= n_strings) ||
-		        (l->unit == PROFILE_NONE && (l->value < 0 || l->value >= n_strings)))
-			return -EINVAL;
-		for (; at > 0 && label_before(l, &sorted[at - 1]); at--)
-			sorted[at] = sorted[at - 1];
-		sorted[at] = *l;
-	}
-	return add_run(p, &p->label_sets, &p->labels, &p->label_table, sorted, n, sizeof(*sorted),
-	        run_hash(p, sorted, n * sizeof(*sorted)), ret);
-}
-
-/* ---- samples ---- */
-
-static bool sample_equal(const void *owner, uint32_t i, const void *key)
-{
-	const struct profile *p = owner;
-	const struct profile_sample *a = &POOL_AT(p->samples, struct profile_sample)[i], *b = key;
-
-	return a->stack == b->stack && a->labels == b->labels;
-}
-
-int profile_reserve_samples(struct profile *p, uint32_t n)
-{
-	const size_t n_types = p->stride ? p->stride : p->header.n_sample_types;
-	int r = table_reserve(p, &p->sample_table, n);
-
-	if (r >= 0)
-		r = pool_reserve(p, &p->samples, n * sizeof(struct profile_sample));
-	if (r >= 0)
-		r = pool_reserve(p, &p->values, n * n_types * sizeof(int64_t));
-	return r;
-}
-
-static uint32_t sample_hash(const struct profile *p, const struct profile_sample *key)
-{
-	return table_hash(XXH3_64bits_withSeed(key, sizeof(*key), p->seed));
-}
-
-static int sample_check(struct profile *p, const struct profile_sample *key)
-{
-	assert(p->header.n_sample_types <= PROFILE_SAMPLE_TYPES_MAX);
-	if (key->stack >= profile_n_stacks(p) || key->labels >= profile_n_label_sets(p))
-		return -EINVAL;
-	if (!p->stride)
-		p->stride = p->header.n_sample_types;
-	return p->stride == 0 || p->stride != p->header.n_sample_types ? -EINVAL : 0;
-}
-
-static int add_hashed_sample(
-        struct profile *p, const struct profile_sample *key, uint32_t hash, const int64_t *values, uint32_t *ret)
-{
-	uint32_t i = table_find(&p->sample_table, hash, sample_equal, p, key);
-	int r;
-
-	if (i == TABLE_NONE) {
-		r = profile_reserve_samples(p, 1);
-		if (r < 0)
-			return r;
-		i = profile_n_samples(p);
-		pool_push(&p->samples, key, sizeof(*key));
-		pool_push(&p->values, values, p->stride * sizeof(*values));
-		table_insert(&p->sample_table, hash, i);
-	} else {
-		int64_t *sum = profile_values(p, i);
-
-		for (uint32_t k = 0; k < p->stride; k++)
-			sum[k] = sum_saturating(sum[k], values[k]);
-	}
-	*ret = i;
-	return 0;
-}
-
-int profile_add_sample(struct profile *p, uint32_t stack, uint32_t labels, const int64_t *values, uint32_t *ret_sample)
-{
-	const struct profile_sample key = { stack, labels };
-	uint32_t i;
-	int r = sample_check(p, &key);
-
-	if (r >= 0)
-		r = add_hashed_sample(p, &key, sample_hash(p, &key), values, &i);
-	if (r >= 0 && ret_sample)
-		*ret_sample = i;
-	return r;
-}
-
-int profile_add_samples(struct profile *p, const struct profile_sample *samples, const int64_t *values, size_t n)
-{
-	for (size_t first = 0; first < n; first += BATCH) {
-		const size_t end = MIN(n, first + BATCH);
-		uint32_t hashes[BATCH], ignored;
-
-		for (size_t i = first; i < end; i++) {
-			hashes[i - first] = sample_hash(p, &samples[i]);
-			table_prefetch(&p->sample_table, hashes[i - first]);
-		}
-		for (size_t i = first; i < end; i++) {
-			uint32_t guess = table_guess(&p->sample_table, hashes[i - first]);
-
-			if (guess == TABLE_NONE)
-				continue;
-			__builtin_prefetch(&POOL_AT(p->samples, struct profile_sample)[guess]);
-			__builtin_prefetch(&POOL_AT(p->values, int64_t)[(size_t)guess * p->stride], 1);
-		}
-		for (size_t i = first; i < end; i++) {
-			int r = sample_check(p, &samples[i]);
-
-			if (r >= 0)
-				r = add_hashed_sample(
-				        p, &samples[i], hashes[i - first], values + i * p->stride, &ignored);
-			if (r < 0)
-				return r;
-		}
+		p->next_location = ret[end - 1] + 1;
 	}
 	return 0;
 }
@@ -720,7 +540,7 @@ static int comment_copy(struct profile *p, const char *text, char **ret)
 	char *copy;
 	int r;
 
-	r = charge(p, size);
+	r = profile_charge(p, size);
 	if (r < 0)
 		return r;
 	copy = malloc(size);
@@ -739,7 +559,7 @@ int profile_add_comment(struct profile *p, const char *text)
 	if (p->n_comments >= PROFILE_COMMENTS_MAX)
 		return -E2BIG;
 	if (!p->comments) {
-		r = charge(p, PROFILE_COMMENTS_MAX * sizeof(char *));
+		r = profile_charge(p, PROFILE_COMMENTS_MAX * sizeof(char *));
 		if (r < 0)
 			return r;
 		p->comments = calloc(PROFILE_COMMENTS_MAX, sizeof(char *));

@@ -1,6 +1,8 @@
-/* What a profile is made of, for the files that put in (profile.c), take away (profile_rollback.c) and look up
- * (profile_get.c). */
+/* What a profile is made of, for the files that put in (profile.c, profile_samples.c), take away (profile_rollback.c)
+ * and look up (profile_get.c). */
 #pragma once
+#include <string.h>
+
 #include "profile/profile.h"
 #include "profile/table.h"
 
@@ -26,6 +28,8 @@ struct profile {
 	uint64_t seed;   /* so that nobody can prepare text that meets in one slot */
 	uint32_t stride; /* values a sample; 0 until the first sample */
 	uint32_t n_comments;
+	uint32_t next_string, next_function,
+	        next_location; /* what is expected to be added next: the one after the last */
 	char **comments;
 
 	union {
@@ -50,3 +54,30 @@ struct profile {
 
 #define POOL_AT(pool, type) ((type *)(void *)(pool).data)
 #define POOL_COUNT(pool, type) ((uint32_t)((pool).size / sizeof(type)))
+
+#define BATCH 32 /* look-ups that wait for memory together */
+
+struct bytes_key { /* of a look-up */
+	const void *data;
+	size_t size;
+};
+
+/* Room for n more bytes or entries, counted against the limit: -ENOSPC, -ENOMEM. */
+int profile_charge(struct profile *p, uint64_t bytes);
+int profile_pool_reserve(struct profile *p, struct pool *pool, size_t n);
+int profile_table_reserve(struct profile *p, struct table *t, uint32_t n);
+
+/* Room must be there. */
+static inline void *pool_take(struct pool *pool, size_t n)
+{
+	void *at = pool->data + pool->size;
+
+	pool->size += n;
+	return at;
+}
+
+static inline void pool_push(struct pool *pool, const void *data, size_t n)
+{
+	if (n)
+		memcpy(pool_take(pool, n), data, n);
+}

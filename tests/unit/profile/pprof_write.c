@@ -47,6 +47,32 @@ static void unreached_entities_are_not_written(void **state)
 	assert_int_equal(profile_n_locations(q), 5);
 }
 
+/* Profiles with the same locations list them alike, in whichever order they met them. */
+static void locations_stand_in_order_of_addresses(void **state)
+{
+	static const uint64_t meets[2][4] = { { 7, 5, 900, 3 }, { 3, 900, 5, 7 } };
+
+	(void)state;
+	for (size_t k = 0; k < 2; k++) {
+		_cleanup_profile_ struct profile *p = NULL, *q = NULL;
+		_cleanup_buffer_ struct buffer out = BUFFER(1 << 20);
+		uint32_t mappings[2], at;
+
+		assert_int_equal(profile_new(NULL, &p), 0);
+		profile_header(p)->n_sample_types = 2;
+		mappings[k] = put_mapping(p, k ? "later" : "first", 0);
+		mappings[!k] = put_mapping(p, k ? "first" : "later", 0);
+		for (uint32_t i = 0; i < 4; i++) {
+			at = put_location(p, mappings[meets[k][i] == 3], meets[k][i], "f");
+			put_sample(p, &at, 1, "app", 1, 1, 0);
+		}
+		assert_int_equal(pprof_write(p, &out), 0);
+		assert_int_equal(pprof_read(NULL, out.data, out.size, &q, NULL), 0);
+		for (uint32_t i = 0; i < 4; i++)
+			assert_int_equal(profile_location(q, i).address, ((uint64_t[]){ 5, 7, 900, 3 })[i]);
+	}
+}
+
 static void text_is_mended_to_utf8(void **state)
 {
 	static const char *const bad[][2] = {
@@ -87,6 +113,7 @@ static void write_stops_at_the_maximum(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(write_is_read_back),
 	cmocka_unit_test(unreached_entities_are_not_written),
+	cmocka_unit_test(locations_stand_in_order_of_addresses),
 	cmocka_unit_test(text_is_mended_to_utf8),
 	cmocka_unit_test(write_stops_at_the_maximum),
 };

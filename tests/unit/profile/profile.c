@@ -118,6 +118,76 @@ static void the_limit_holds_and_changes_nothing(void **state)
 	        profile_new(&(struct profile_limits){ .bytes_max = 10 }, &(struct profile *){ NULL }), -ENOSPC);
 }
 
+#define IN_TURN 300
+
+/* Location i with a name, a function and a line of its own: i's index of each must come out. */
+static void put_in_turn(struct profile *p, const uint32_t *order, size_t n, uint32_t *ret)
+{
+	char text[IN_TURN][16];
+	struct profile_text texts[IN_TURN];
+	struct profile_function functions[IN_TURN] = { 0 };
+	struct profile_line lines[IN_TURN] = { 0 };
+	struct profile_location locations[IN_TURN] = { 0 };
+	uint32_t out[IN_TURN];
+
+	for (size_t i = 0; i < n; i++) {
+		(void)snprintf(text[i], sizeof(text[i]), "f%u", order[i]);
+		texts[i] = (struct profile_text){ text[i], strlen(text[i]) };
+	}
+	assert_int_equal(profile_add_strings(p, texts, n, out), 0);
+	for (size_t i = 0; i < n; i++) {
+		assert_string_equal(profile_string(p, out[i], NULL), text[i]);
+		functions[i].name = out[i];
+	}
+	assert_int_equal(profile_add_functions(p, functions, n, out), 0);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(profile_function(p, out[i])->name, functions[i].name);
+		lines[i].function = out[i];
+		locations[i] = (struct profile_location){ .address = order[i], .n_lines = 1, .lines = &lines[i] };
+	}
+	assert_int_equal(profile_add_locations(p, locations, n, ret), 0);
+	for (size_t i = 0; i < n; i++) {
+		const struct profile_location l = profile_location(p, ret[i]);
+
+		assert_int_equal(l.address, order[i]);
+		assert_int_equal(l.lines[0].function, lines[i].function);
+	}
+}
+
+/* Many at once are guessed to come as they came before: whatever the order, each is found, and none is there twice. */
+static void the_order_does_not_matter(void **state)
+{
+	_cleanup_(profile_freep) struct profile *p = sample_profile();
+	uint32_t order[IN_TURN], index[IN_TURN], again[IN_TURN], n = 0;
+	struct profile_mark mark;
+
+	(void)state;
+	for (uint32_t i = 0; i < IN_TURN / 2; i++)
+		order[i] = 2 * i;
+	put_in_turn(p, order, IN_TURN / 2, index);
+	mark = profile_mark(p);
+	put_in_turn(p, order, IN_TURN / 2, again); /* the same */
+	assert_memory_equal(index, again, IN_TURN / 2 * sizeof(*index));
+	for (uint32_t i = 0; i < IN_TURN; i++) /* with gaps and new ones between */
+		if (i % 14 && (i % 2 == 0 || i % 5 == 0))
+			order[n++] = i;
+	put_in_turn(p, order, n, again);
+	profile_rollback(p, &mark); /* what comes next is not there any more */
+	put_in_turn(p, order, n, again);
+	for (uint32_t i = 0; i < n; i++)
+		if (order[i] % 2 == 0)
+			assert_int_equal(again[i], index[order[i] / 2]);
+	for (uint32_t i = 0; i < IN_TURN; i++) /* backwards, some twice */
+		order[i] = IN_TURN - 1 - i / 2 * 2;
+	put_in_turn(p, order, IN_TURN, again);
+	for (uint32_t i = 0; i < IN_TURN; i++)
+		order[i] = i;
+	put_in_turn(p, order, IN_TURN, again);
+	assert_int_equal(profile_n_locations(p), mark.locations + IN_TURN / 2);
+	assert_int_equal(profile_n_functions(p), mark.functions + IN_TURN / 2);
+	assert_int_equal(profile_n_strings(p), mark.strings + IN_TURN / 2);
+}
+
 static void values_saturate(void **state)
 {
 	_cleanup_(profile_freep) struct profile *p = sample_profile();
@@ -164,6 +234,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(label_sets_do_not_depend_on_order),
 	cmocka_unit_test(what_does_not_exist_is_refused),
 	cmocka_unit_test(the_limit_holds_and_changes_nothing),
+	cmocka_unit_test(the_order_does_not_matter),
 	cmocka_unit_test(values_saturate),
 	cmocka_unit_test(rollback_takes_away_what_came_since),
 };
