@@ -75,8 +75,9 @@ struct merger {
 	struct profile_header header; /* src's in dst's strings */
 };
 
-/* A location whose lines are all hidden. */
-#define GONE (PROFILE_NONE - 1)
+#define GONE (PROFILE_NONE - 1)    /* a location whose lines are all hidden */
+#define WAITING (PROFILE_NONE - 1) /* a stack that is on its way */
+#define MERGE_BATCH 64             /* what goes into dst together: faster than one by one */
 
 static void merger_done(struct merger *m)
 {
@@ -202,9 +203,30 @@ static int add_location(struct merger *m, uint32_t i)
 	return r < 0 ? r : profile_add_location(m->dst, &l, &m->locations[i]);
 }
 
-static int map_stack(struct merger *m, uint32_t i)
+/* Stacks on their way into dst. */
+struct stacks {
+	uint32_t n, n_locations;
+	uint32_t indices[MERGE_BATCH]; /* src's */
+	uint32_t depths[MERGE_BATCH];
+	uint32_t locations[4 * PROFILE_STACK_DEPTH_MAX];
+};
+
+static int flush_stacks(struct merger *m, struct stacks *w)
 {
-	uint32_t locations[PROFILE_STACK_DEPTH_MAX], kept = 0;
+	uint32_t indices[MERGE_BATCH];
+	int r = profile_add_stacks(m->dst, w->locations, w->depths, w->n, indices);
+
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < w->n; i++)
+		m->stacks[w->indices[i]] = indices[i];
+	w->n = w->n_locations = 0;
+	return 0;
+}
+
+static int map_stack(struct merger *m, uint32_t i, struct stacks *w)
+{
+	uint32_t *const locations = w->locations + w->n_locations, kept = 0;
 	const uint32_t *from;
 	size_t n;
 	int r;
@@ -221,7 +243,13 @@ static int map_stack(struct merger *m, uint32_t i)
 		if (m->locations[from[k]] != GONE)
 			locations[kept++] = m->locations[from[k]];
 	}
-	return profile_add_stack(m->dst, locations, kept, &m->stacks[i]);
+	m->stacks[i] = WAITING;
+	w->indices[w->n] = i;
+	w->depths[w->n++] = kept;
+	w->n_locations += kept;
+	if (w->n < MERGE_BATCH && w->n_locations + PROFILE_STACK_DEPTH_MAX <= ARRAY_SIZE(w->locations))
+		return 0;
+	return flush_stacks(m, w);
 }
 
 static bool is_dropped(const struct merger *m, uint32_t key)
@@ -304,40 +332,56 @@ static int map_header(struct merger *m)
 
 static int map_samples(struct merger *m, uint32_t *ret_n)
 {
+	struct stacks waiting;
 	uint32_t n = 0;
 
+	waiting.n = waiting.n_locations = 0;
 	for (uint32_t i = 0; i < profile_n_samples(m->src); i++) {
 		const struct profile_sample *s = profile_sample(m->src, i);
 		int r = map_set(m, s->labels);
 
 		if (r >= 0 && m->wanted[s->labels] == 1) {
-			r = map_stack(m, s->stack);
+			r = map_stack(m, s->stack, &waiting);
 			n++;
 		}
 		if (r < 0)
 			return r;
 	}
 	*ret_n = n;
-	return 0;
+	return flush_stacks(m, &waiting);
+}
+
+/* Room was reserved and all that they refer to is there, so this cannot fail. */
+static void flush_samples(struct merger *m, const struct profile_sample *samples, const int64_t *values, size_t n)
+{
+	int r = profile_add_samples(m->dst, samples, values, n);
+
+	assert(r >= 0);
 }
 
 static void add_samples(struct merger *m)
 {
 	const uint32_t first = m->options.value == MERGE_ALL_VALUES ? 0 : m->options.value;
+	const uint32_t n_values = m->header.n_sample_types;
+	int64_t values[MERGE_BATCH * PROFILE_SAMPLE_TYPES_MAX];
+	struct profile_sample samples[MERGE_BATCH];
+	size_t n = 0;
 
 	for (uint32_t i = 0; i < profile_n_samples(m->src); i++) {
 		const struct profile_sample *s = profile_sample(m->src, i);
 		const int64_t *from = profile_values_const(m->src, i) + first;
-		int64_t values[PROFILE_SAMPLE_TYPES_MAX];
-		int r;
 
 		if (m->wanted[s->labels] != 1)
 			continue;
-		for (uint32_t k = 0; k < m->header.n_sample_types; k++)
-			values[m->value_to[k]] = from[k];
-		r = profile_add_sample(m->dst, m->stacks[s->stack], m->sets[s->labels], values, NULL);
-		assert(r >= 0);
+		for (uint32_t k = 0; k < n_values; k++)
+			values[n * n_values + m->value_to[k]] = from[k];
+		samples[n++] = (struct profile_sample){ m->stacks[s->stack], m->sets[s->labels] };
+		if (n == MERGE_BATCH) {
+			flush_samples(m, samples, values, n);
+			n = 0;
+		}
 	}
+	flush_samples(m, samples, values, n);
 }
 
 static int merge_all(struct merger *m, struct profile_error *error)

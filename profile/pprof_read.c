@@ -109,6 +109,24 @@ static const uint8_t wire_of[PPROF_DOC_URL + 1] = {
 	[PPROF_PERIOD_TYPE] = WIRE_BYTES,
 };
 
+/* Goes past what follows with the same tag and a length of up to two bytes, as most does. How many they were. */
+static uint32_t skip_alike(struct cursor *c, uint8_t tag)
+{
+	const uint8_t *at = c->at, *const end = c->end;
+	uint32_t n = 0;
+
+	while (end - at >= 3 && at[0] == tag) {
+		const size_t is_long = at[1] >> 7, size = (at[1] & 0x7fu) | (at[2] & -is_long) << 7;
+
+		if ((is_long && at[2] >= 0x80) || size > (size_t)(end - at) - 2 - is_long)
+			break;
+		at += 2 + is_long + size;
+		n++;
+	}
+	c->at = at;
+	return n;
+}
+
 static int survey(struct reader *r)
 {
 	struct cursor c = r->all;
@@ -123,6 +141,8 @@ static int survey(struct reader *r)
 			return reader_fail(r, -EBADMSG, "field %u has wire type %u", f.number, f.wire);
 		if (r->count[f.number]++ == 0)
 			r->part[f.number].at = f.start;
+		if (f.wire == WIRE_BYTES)
+			r->count[f.number] += skip_alike(&c, f.start[0]);
 		r->part[f.number].end = c.at;
 	}
 	if (e < 0)

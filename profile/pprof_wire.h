@@ -131,7 +131,7 @@ static inline int cursor_field(struct cursor *c, struct field *ret)
 	size_t head = 2, number;
 
 	if (c->end - at < 3 || at[0] < 8 || at[0] >= 0x80)
-		return cursor_field_long(c, ret);
+		return at == c->end ? 0 : cursor_field_long(c, ret);
 	number = at[1];
 	if (number >= 0x80) {
 		if (at[2] >= 0x80)
