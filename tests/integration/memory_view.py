@@ -3,6 +3,7 @@
 the store and from one recorded now, the overhead between them; HeapSampleInterval= is what each sample stands for."""
 import collections
 import glob
+import gzip
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import check
+import pprof
 from emberd import Daemon
 from pprof import Profile
 
@@ -146,6 +148,28 @@ def recorded_now(directory):
     target.end()
 
 
+def caveats(directory):
+    """What a reader should know of the numbers stands above them, in words."""
+    names = {"lost": 7, "heap.error_permille_max": 85, "heap.survivors_of_ms_max": 2500, "heap.refused_sites_max": 2}
+    path = f"{directory}/caveats.pb.gz"
+    with open(path, "wb") as f:
+        f.write(gzip.compress(heap_profile([f"emberd.{name}={value}" for name, value in names.items()])))
+    line = check.run(check.EMBERCTL, "top", path).stdout.splitlines()[0]
+    words = ["7 samples lost", "give or take 8.5%", "in use: only what outlived 2.50 s of probing", "2 places of allocators not probed"]
+    check.that(all(w in line for w in words), f"above a table: {line}")
+
+
+def heap_profile(comments):
+    """A pprof file of one sample, as protobuf has it."""
+    strings = ["", "inuse_space", "bytes", "f", *comments]
+    message = lambda number, body: bytes([number << 3 | 2]) + pprof.varint(len(body)) + body
+    number = lambda field, value: bytes([field << 3]) + pprof.varint(value)
+    return b"".join([message(1, number(1, 1) + number(2, 2)), message(2, number(1, 1) + number(2, 4096)),
+                     message(4, number(1, 1) + message(4, number(1, 1))), message(5, number(1, 1) + number(2, 3)),
+                     *(message(6, s.encode()) for s in strings),
+                     *(number(13, i) for i in range(4, len(strings)))])
+
+
 def refused():
     gone = subprocess.Popen(["true"])
     gone.wait()
@@ -167,5 +191,6 @@ with check.scratch() as directory:
     target.end()
     check.that(daemon.stop() == 0, "emberd ends well")
     recorded_now(directory)
+    caveats(directory)
     refused()
 check.finish()
