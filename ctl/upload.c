@@ -261,6 +261,7 @@ static int send_once(struct export_child *c, const char *file, int fd, uint64_t 
 	return r < 0 ? r : wait_reply(c, ret);
 }
 
+/* -EREMOTEIO: not taken, for a reason that holds for every file. */
 static int send_file(struct export_child *c, const char *file)
 {
 	const struct retry_policy policy = RETRY_POLICY_DEFAULT;
@@ -290,7 +291,8 @@ static int send_file(struct export_child *c, const char *file)
 		(void)nanosleep(&pause, NULL);
 	}
 	if (reply.outcome != EXPORT_SENT)
-		return log_err(0, "%s: not sent: %s", file, *reply.error ? reply.error : "refused"), -EIO;
+		return log_err(0, "%s: not sent: %s", file, *reply.error ? reply.error : "refused"),
+		       reply.outcome == EXPORT_BLOCKED ? -EREMOTEIO : -EIO;
 	if (*reply.error)
 		(void)log_warning(0, "%s: %s", file, reply.error);
 	fprintf(stderr, "%s: sent %llu samples in %s\n", file, (unsigned long long)samples,
@@ -319,6 +321,8 @@ static int send_all(struct upload_arguments *a, const struct command_args *args)
 	for (size_t i = 0; i < args->n_arguments; i++) {
 		r = send_file(&c, args->arguments[i]);
 		result = r < 0 ? r : result;
+		if (r == -EREMOTEIO)
+			break;
 	}
 	export_child_close(&c, 0);
 	for (int i = 0; i < 200 && export_child_reap(&c, NULL, NULL) == 0; i++)

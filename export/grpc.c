@@ -25,6 +25,18 @@ void grpc_put_head(void *head, int is_compressed, size_t message_bytes)
 		to[1 + i] = (uint8_t)(message_bytes >> (24 - 8 * i));
 }
 
+static size_t message_bytes(const uint8_t *head)
+{
+	return (size_t)head[1] << 24 | (size_t)head[2] << 16 | (size_t)head[3] << 8 | head[4];
+}
+
+int grpc_is_message(const struct buffer *body)
+{
+	const uint8_t *p = (const uint8_t *)body->data;
+
+	return body->size >= GRPC_HEAD_BYTES && p[0] <= 1 && message_bytes(p) == body->size - GRPC_HEAD_BYTES;
+}
+
 int grpc_take_message(
         const struct buffer *body, int is_gzip, struct buffer *scratch, const void **ret, size_t *ret_size)
 {
@@ -40,7 +52,7 @@ int grpc_take_message(
 	}
 	if (body->size < GRPC_HEAD_BYTES)
 		return -EBADMSG;
-	n = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
+	n = message_bytes(p);
 	if (n > body->size - GRPC_HEAD_BYTES || p[0] > 1 || (p[0] == 1 && !is_gzip))
 		return -EBADMSG;
 	if (p[0] == 0) {

@@ -9,6 +9,9 @@
 /* Before the message: compressed or not, and its length, once both are known. head points to GRPC_HEAD_BYTES. */
 void grpc_put_head(void *head, int is_compressed, size_t message_bytes);
 
+/* One whole message and nothing else. */
+int grpc_is_message(const struct buffer *body);
+
 /* The one message of an answer. *ret points into body, or into scratch where it came compressed. -EBADMSG: malformed;
  * -E2BIG: over scratch's maximum. */
 int grpc_take_message(

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "export/grpc.h"
 #include "export/retry.h"
+#include "export/transfer.h"
 
 #define CONNECT_TIMEOUT_MS 5000L
 
@@ -20,7 +21,7 @@ struct http {
 	struct http_answer *answer; /* of the request in hand */
 	size_t header_bytes;
 	bool too_large;
-	char error[CURL_ERROR_SIZE + 64];
+	char error[CURL_ERROR_SIZE + 128];
 };
 
 static size_t take_body(char *data, size_t size, size_t n, void *userdata)
@@ -82,6 +83,8 @@ static size_t take_header(char *data, size_t size, size_t n, void *userdata)
 	} else if (header_is(data, n, "grpc-status-details-bin", value, sizeof(value))) {
 		if (grpc_find_retry_delay(value, &ns) == 0)
 			take_retry_after(a, ns);
+	} else if (header_is(data, n, "content-type", value, sizeof(value))) {
+		a->is_grpc = strncasecmp(value, "application/grpc", strlen("application/grpc")) == 0;
 	} else if (header_is(data, n, "grpc-encoding", value, sizeof(value))) {
 		a->is_gzip = strcasecmp(value, "gzip") == 0;
 	}
@@ -239,21 +242,50 @@ static void set_version(struct http *h, const struct http_request *q)
 	(void)curl_easy_setopt(h->curl, CURLOPT_FRESH_CONNECT, (long)(q->is_grpc && !is_tls));
 }
 
-/* A failure of the transfer: was the status there already? Then the destination decided, whatever came after. */
+/* What the destination said before the transfer failed counts: a status, and in a gRPC call the message, since only a
+ * call that succeeded has one. */
+static bool has_decided(const struct http_answer *a, bool is_grpc)
+{
+	return is_grpc ? a->has_grpc_status || http_answer_has_message(a) : a->status >= 200;
+}
+
+_printf_(2, 3) static void set_error(struct http *h, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(h->error, sizeof(h->error), format, ap);
+	va_end(ap);
+}
+
+static int add_advice(struct http *h, const char *advice)
+{
+	size_t n = strlen(h->error);
+
+	if (!advice)
+		return -EIO;
+	(void)snprintf(h->error + n, sizeof(h->error) - n, "; %s", advice);
+	return -EREMOTEIO;
+}
+
 static int after_failure(struct http *h, CURLcode code, struct http_answer *a, bool is_grpc)
 {
 	(void)curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &a->status);
+	if (!*h->error)
+		set_error(h, "%s", curl_easy_strerror(code));
 	if (h->too_large)
-		snprintf(h->error, sizeof(h->error), "the answer is larger than %u bytes", HTTP_BODY_MAX);
-	else if (!*h->error)
-		snprintf(h->error, sizeof(h->error), "%s", curl_easy_strerror(code));
-	if (code == CURLE_OUT_OF_MEMORY)
+		set_error(h, "the answer has more than %u bytes of body or %u of headers", HTTP_BODY_MAX,
+		        HTTP_HEADERS_MAX);
+	else if (code == CURLE_OUT_OF_MEMORY)
 		return -ENOMEM;
-	if (is_grpc ? a->has_grpc_status : a->status >= 200) {
+	if (has_decided(a, is_grpc)) {
 		a->is_cut = true;
 		return 0;
 	}
-	return -EIO;
+	if (h->too_large)
+		return add_advice(h, "no such server is meant to be there; correct Url= (--to)");
+	a->is_reset = is_grpc && transfer_is_reset(code, h->error, &a->reset_code);
+	return a->is_reset ? 0 : add_advice(h, transfer_advice(code, h->error));
 }
 
 static int perform(struct http *h, const struct http_request *q, struct http_answer *a)
@@ -283,7 +315,7 @@ int http_post(struct http *h, const struct http_request *request, struct http_an
 	r = set_headers(h, request);
 	if (r < 0) {
 		snprintf(h->error, sizeof(h->error), "a header cannot be sent: %s", strerror(-r));
-		return r == -ENOMEM ? r : -EIO;
+		return r == -ENOMEM ? r : -EREMOTEIO;
 	}
 	set_version(h, request);
 	r = perform(h, request, &a);
@@ -298,6 +330,11 @@ int http_post(struct http *h, const struct http_request *request, struct http_an
 void http_answer_done(struct http_answer *a)
 {
 	buffer_done(&a->body);
+}
+
+bool http_answer_has_message(const struct http_answer *a)
+{
+	return a->status == 200 && a->is_grpc && grpc_is_message(&a->body);
 }
 
 const char *http_error(const struct http *h)

@@ -27,7 +27,10 @@ struct http_request {
 
 struct http_answer {
 	long status;
-	bool is_cut;  /* the status came whole, the body did not */
+	bool is_cut;   /* the status, or in gRPC the message, came whole; what follows did not */
+	bool is_grpc;  /* it says so of itself */
+	bool is_reset; /* HTTP/2 RST_STREAM with reset_code, before a gRPC status */
+	uint32_t reset_code;
 	bool is_gzip; /* grpc-encoding: gzip */
 	bool has_grpc_status, has_retry_after;
 	long grpc_status;
@@ -37,9 +40,12 @@ struct http_answer {
 };
 
 /* 0: the destination answered. -EIO: it did not (refused, timed out, broken protocol...): http_error() says what
- * happened. -ENOMEM. The answer's body belongs to the caller: http_answer_done(). */
+ * happened. -EREMOTEIO: it did not and will not until a person changes something, which http_error() says. -ENOMEM. The
+ * answer's body belongs to the caller: http_answer_done(). */
 int http_post(struct http *h, const struct http_request *request, struct http_answer *ret);
 void http_answer_done(struct http_answer *a);
+/* A gRPC answer whose message came whole: the receiver took the request, also where its status is missing. */
+bool http_answer_has_message(const struct http_answer *a);
 const char *http_error(const struct http *h);
 /* The first printable bytes of an answer that is no success, for a log line. */
 void http_answer_text(const struct http_answer *a, char *text, size_t n);

@@ -19,16 +19,27 @@ static void take_message(struct delivery *d, const struct http_answer *a)
 		otlp_take_answer(d, message, n);
 }
 
-/* An answer without a grpc-status is no gRPC: a proxy's, a server that went away. Its HTTP status decides, as the gRPC
- * specification maps it. */
+/* An answer without a grpc-status. Where the message came whole, the destination took the request: sent again, it would
+ * be there twice. Else the gRPC specification says which status the HTTP status, or the reset of the stream, stands
+ * for, and OTLP which of those may be tried again. */
 static enum export_outcome judge_plain(struct delivery *d, const struct http_answer *a)
 {
 	char text[HTTP_TEXT_MAX];
 
+	if (http_answer_has_message(a)) {
+		reply_set(d->reply, EXPORT_SENT, "taken, but the gRPC status did not come: %s", http_error(d->http));
+		take_message(d, a);
+		return EXPORT_SENT;
+	}
+	if (a->is_reset) {
+		reply_set(d->reply, retry_grpc_reset(a->reset_code), "the destination ended the call: %s",
+		        http_error(d->http));
+		return d->reply->outcome;
+	}
 	http_answer_text(a, text, sizeof(text));
 	d->reply->retry_after_ns = a->retry_after_ns;
-	reply_set(d->reply, a->status == 200 ? EXPORT_RETRY : retry_otlp_status(a->status),
-	        "HTTP status %ld without a gRPC status %s", a->status, text);
+	reply_set(d->reply, retry_grpc_http_status(a->status), "HTTP status %ld without a gRPC status%s %s", a->status,
+	        a->status / 100 == 3 ? ": redirects are not followed; correct Url=" : "", text);
 	return d->reply->outcome;
 }
 

@@ -32,6 +32,7 @@ enum export_outcome {
 	EXPORT_REJECTED = 2, /* the window itself is bad: never to be sent again */
 	EXPORT_REFUSED = 3,  /* not taken, must not be tried again by itself, but another configuration may help */
 	EXPORT_DENIED = 4,   /* as EXPORT_REFUSED, for want of credentials */
+	EXPORT_BLOCKED = 5,  /* as EXPORT_RETRY, but it stays so until a person changes something on either side */
 	EXPORT_OUTCOMES
 };
 

@@ -11,16 +11,21 @@
 
 enum {
 	GRPC_CANCELLED = 1,
+	GRPC_UNKNOWN = 2,
 	GRPC_INVALID_ARGUMENT = 3,
 	GRPC_DEADLINE_EXCEEDED = 4,
 	GRPC_PERMISSION_DENIED = 7,
 	GRPC_RESOURCE_EXHAUSTED = 8,
 	GRPC_ABORTED = 10,
 	GRPC_OUT_OF_RANGE = 11,
+	GRPC_UNIMPLEMENTED = 12,
+	GRPC_INTERNAL = 13,
 	GRPC_UNAVAILABLE = 14,
 	GRPC_DATA_LOSS = 15,
 	GRPC_UNAUTHENTICATED = 16,
 };
+
+enum { HTTP2_REFUSED_STREAM = 7, HTTP2_CANCEL = 8, HTTP2_ENHANCE_YOUR_CALM = 11, HTTP2_INADEQUATE_SECURITY = 12 };
 
 uint64_t retry_delay_ns(const struct retry_policy *policy, unsigned failures, uint64_t retry_after_ns, uint64_t random)
 {
@@ -77,6 +82,43 @@ enum export_outcome retry_grpc_status(long grpc_status, bool has_retry_info)
 		return EXPORT_DENIED;
 	default:
 		return EXPORT_REFUSED;
+	}
+}
+
+enum export_outcome retry_grpc_http_status(long http_status)
+{
+	switch (http_status) {
+	case 400:
+		return retry_grpc_status(GRPC_INTERNAL, false);
+	case 401:
+		return retry_grpc_status(GRPC_UNAUTHENTICATED, false);
+	case 403:
+		return retry_grpc_status(GRPC_PERMISSION_DENIED, false);
+	case 404:
+		return retry_grpc_status(GRPC_UNIMPLEMENTED, false);
+	case 429:
+	case 502:
+	case 503:
+	case 504:
+		return retry_grpc_status(GRPC_UNAVAILABLE, false);
+	default:
+		return retry_grpc_status(GRPC_UNKNOWN, false);
+	}
+}
+
+enum export_outcome retry_grpc_reset(uint32_t http2_code)
+{
+	switch (http2_code) {
+	case HTTP2_REFUSED_STREAM: /* "was not processed" */
+		return retry_grpc_status(GRPC_UNAVAILABLE, false);
+	case HTTP2_CANCEL:
+		return retry_grpc_status(GRPC_CANCELLED, false);
+	case HTTP2_ENHANCE_YOUR_CALM:
+		return retry_grpc_status(GRPC_RESOURCE_EXHAUSTED, false);
+	case HTTP2_INADEQUATE_SECURITY:
+		return retry_grpc_status(GRPC_PERMISSION_DENIED, false);
+	default:
+		return retry_grpc_status(GRPC_INTERNAL, false);
 	}
 }
 

@@ -25,6 +25,10 @@ enum export_outcome retry_otlp_status(long http_status);
 /* OTLP over gRPC: again at CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS; at
  * RESOURCE_EXHAUSTED only where the server said how long to wait. */
 enum export_outcome retry_grpc_status(long grpc_status, bool has_retry_info);
+/* No grpc-status came: what the gRPC specification makes of the HTTP status, or of the code of the HTTP/2 RST_STREAM
+ * that ended the call, judged as above. Most are INTERNAL or UNKNOWN, which are not tried again. */
+enum export_outcome retry_grpc_http_status(long http_status);
+enum export_outcome retry_grpc_reset(uint32_t http2_code);
 /* Others have no rule: again at too many requests, timeouts and every failure of the server. */
 enum export_outcome retry_plain_status(long http_status);
 

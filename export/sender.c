@@ -34,6 +34,8 @@ void reply_set_failure(struct export_reply *reply, struct http *http, int r)
 {
 	if (r == -EIO)
 		reply_set(reply, EXPORT_RETRY, "%s", http_error(http));
+	else if (r == -EREMOTEIO)
+		reply_set(reply, EXPORT_BLOCKED, "%s", http_error(http));
 	else if (r == -E2BIG)
 		reply_set(reply, EXPORT_REJECTED, "one sample alone is larger than a request may be");
 	else

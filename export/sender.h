@@ -34,6 +34,7 @@ const struct sender *sender_find(const char *name);
 
 /* Sets an outcome with its sentence. */
 _printf_(3, 4) void reply_set(struct export_reply *r, enum export_outcome outcome, const char *format, ...);
-/* -EIO: a request got no answer and may be sent again. -E2BIG: it cannot be made. What else may fail here (memory: the
- * limit is ours) would fail at every try, so it must not stand in the way of the windows behind. */
+/* -EIO, -EREMOTEIO: a request got no answer (http.h) and may be sent again. -E2BIG: it cannot be made. What else may
+ * fail here (memory: the limit is ours) would fail at every try, so it must not stand in the way of the windows behind.
+ */
 void reply_set_failure(struct export_reply *reply, struct http *http, int r);

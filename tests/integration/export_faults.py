@@ -13,7 +13,7 @@ import time
 
 import grpc
 
-from export_lib import DENIED, REFUSED, RETRY, SENT, Child, config, expect, window
+from export_lib import BLOCKED, DENIED, REFUSED, RETRY, SENT, Child, config, expect, window
 from receivers import Grpc, Http, partial
 
 NS = 10**9
@@ -154,16 +154,16 @@ HOSTILE_HTTP2 = {
 
 
 def hostile(path):
-    for protocol, cases in (("otlp-http", HOSTILE), ("pyroscope", HOSTILE), ("otlp-grpc", HOSTILE_HTTP2)):
+    for protocol, cases in (("otlp-http", HOSTILE), ("pyroscope", HOSTILE), ("pyroscope-ingest", HOSTILE), ("otlp-grpc", HOSTILE_HTTP2)):
         for name, talk in cases.items():
             server = Raw(talk)
             start = time.time()
             with Child(dict(config(protocol, server.url), timeout_ms=1500), stderr=subprocess.DEVNULL) as child:
                 reply = child.send(path)
                 expect(time.time() - start < 30, f"{protocol} {name}: took {time.time() - start:.0f} s")
-                expect(reply.outcome in (SENT, RETRY, REFUSED), f"{protocol} {name}: {reply}")
+                expect(reply.outcome in (SENT, RETRY, REFUSED, BLOCKED), f"{protocol} {name}: {reply}")
                 if protocol == "otlp-grpc":
-                    expect(reply.outcome == RETRY, f"{protocol} {name}: {reply}")
+                    expect(reply.outcome in ((REFUSED,) if "reset" in name else (RETRY, BLOCKED)), f"{protocol} {name}: {reply}")
                 expect(reply.error or reply.outcome == SENT, f"{protocol} {name}: nothing is said")
                 expect(server.sent < reply.requests * (8 << 20), f"{protocol} {name}: took {server.sent} bytes")
                 expect(child.close() == 0, f"{protocol} {name}: ember-export died")
@@ -175,8 +175,9 @@ def redirects(path):
     other = Http()
     for location in ("file:///etc/passwd", other.url + "/x", "gopher://127.0.0.1:1/", "//evil/"):
         server = Http([(302, {"Location": location}, b"")])
-        reply = send("otlp-http", server.url, path)
-        expect(reply.outcome == REFUSED and "redirect" in reply.error, f"{location}: {reply}")
+        for protocol in ("otlp-http", "pyroscope", "pyroscope-ingest"):
+            reply = send(protocol, server.url, path)
+            expect(reply.outcome == REFUSED and "redirect" in reply.error, f"{protocol} {location}: {reply}")
         server.close()
     expect(not other.requests, "a redirect was followed")
     other.close()

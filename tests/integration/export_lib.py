@@ -14,7 +14,7 @@ import time
 BUILD = os.environ.get("EMBER_BUILD", "build")
 PROGRAM = os.path.join(BUILD, "export", "ember-export")
 FILES = ("token", "ca", "cert", "key")
-SENT, RETRY, REJECTED, REFUSED, DENIED = range(5)
+SENT, RETRY, REJECTED, REFUSED, DENIED, BLOCKED = range(6)
 REPLY = struct.Struct("=QIIQQQQQQQQ512s")
 JOB = struct.Struct("=QQ224s")
 
@@ -26,7 +26,7 @@ class Reply:
         self.error = error.split(b"\0")[0].decode("utf-8", "replace")
 
     def __repr__(self):
-        return f"<{('sent', 'retry', 'rejected', 'refused', 'denied')[self.outcome]} {self.status} {self.error!r}>"
+        return f"<{('sent', 'retry', 'rejected', 'refused', 'denied', 'blocked')[self.outcome]} {self.status} {self.error!r}>"
 
 
 class Child:

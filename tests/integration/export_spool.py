@@ -462,4 +462,5 @@ def main():
     print(f"export spool: all held, {time.time() - start:.1f} s")
 
 
-main()
+if __name__ == "__main__":
+    main()

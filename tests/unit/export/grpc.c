@@ -20,6 +20,13 @@ static void messages(void **state)
 	assert_int_equal(buffer_append(&b, "abc", 3), 0);
 	assert_int_equal(grpc_take_message(&b, 0, &scratch, &message, &n), 0);
 	assert_int_equal(n, 3);
+	assert_true(grpc_is_message(&b));
+	assert_true(!grpc_is_message(&scratch)); /* nothing is none */
+	grpc_put_head(b.data, 0, 2);
+	assert_true(!grpc_is_message(&b)); /* more than one */
+	grpc_put_head(b.data, 0, 4);
+	assert_true(!grpc_is_message(&b)); /* not yet whole */
+	grpc_put_head(b.data, 0, 3);
 	assert_memory_equal(message, "abc", 3);
 	b.data[0] = 1;
 	assert_int_equal(grpc_take_message(&b, 0, &scratch, &message, &n), -EBADMSG); /* nobody said gzip */

@@ -2,6 +2,7 @@
 #include "export/retry.h"
 
 #include <errno.h>
+#include "base/cleanup.h"
 #include "base/clock.h"
 
 static void pauses_double_with_half_at_random(void **state)
@@ -50,10 +51,36 @@ static void retry_after(void **state)
 		assert_int_equal(retry_parse_after(bad[i], 0, &ns), -EINVAL);
 }
 
+static void grpc_without_a_status(void **state)
+{
+	static const long again[] = { 429, 502, 503, 504 },
+	                  refused[] = { 200, 204, 301, 302, 307, 400, 404, 408, 500, 501 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(again); i++)
+		assert_int_equal(retry_grpc_http_status(again[i]), EXPORT_RETRY);
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+		assert_int_equal(retry_grpc_http_status(refused[i]), EXPORT_REFUSED);
+	assert_int_equal(retry_grpc_http_status(401), EXPORT_DENIED);
+	assert_int_equal(retry_grpc_http_status(403), EXPORT_DENIED);
+}
+
+static void grpc_reset(void **state)
+{
+	(void)state;
+	for (uint32_t code = 0; code < 20; code++)
+		assert_int_equal(retry_grpc_reset(code), code == 7 || code == 8
+		                                                 ? EXPORT_RETRY /* not processed, cancelled */
+		                                         : code == 12 ? EXPORT_DENIED
+		                                                      : EXPORT_REFUSED);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(pauses_double_with_half_at_random),
 	cmocka_unit_test(what_was_asked_for_is_never_undercut),
 	cmocka_unit_test(retry_after),
+	cmocka_unit_test(grpc_without_a_status),
+	cmocka_unit_test(grpc_reset),
 };
 
 UNIT_MAIN(tests)

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""What repeating cannot mend: certificates and addresses. ember-export says what to do, `emberctl upload` ends at once, and emberd
+keeps the window until it is mended."""
+import test_venv  # noqa: F401  (enters BUILD/venv)
+
+import os
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+
+from export_lib import BLOCKED, BUILD, RETRY, Child, config, expect, free_port, window
+from export_spool import Daemon, small
+from receivers import Http
+
+
+def certificates(directory):
+    """ca.pem, and signed by it: good, other (another host's), old (it has ended); and none.pem, which signed nobody."""
+    run = lambda *a: subprocess.run(["openssl", *a], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                    cwd=directory)
+    for ca in ("ca", "none"):
+        run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", ca + ".key", "-out", ca + ".pem", "-days", "2", "-subj",
+            "/CN=" + ca)
+    for name, host, days in (("good", "IP:127.0.0.1", "2"), ("other", "DNS:elsewhere.example", "2"), ("old", "IP:127.0.0.1", "-1")):
+        with open(os.path.join(directory, name + ".ext"), "w") as f:
+            f.write("subjectAltName=" + host)
+        run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", name + ".key", "-out", name + ".csr", "-subj", "/CN=" + name)
+        run("x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", days, "-out",
+            name + ".pem", "-extfile", name + ".ext")
+    return lambda name: os.path.join(directory, name)
+
+
+def context(at, name, asks=False):
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    c.load_cert_chain(at(name + ".pem"), at(name + ".key"))
+    if asks:  # 1.2: there the handshake itself tells
+        c.maximum_version = ssl.TLSVersion.TLSv1_2
+        c.load_verify_locations(at("ca.pem"))
+        c.verify_mode = ssl.CERT_REQUIRED
+    return c
+
+
+def plain_server():
+    """Says bytes that are no TLS to whoever comes."""
+    s = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            try:
+                c, _ = s.accept()
+            except OSError:
+                return
+            with c:
+                try:
+                    c.recv(65536)
+                    c.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    c.settimeout(20)
+                    c.recv(1)
+                except OSError:
+                    pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    return s
+
+
+def outcomes(at, path):
+    ca, none = {"ca": at("ca.pem")}, {"ca": at("none.pem")}
+    for name, asks, files, words in (("good", False, none, "--ca-file"), ("good", False, {}, "--ca-file"),
+                                     ("other", False, ca, "certificate"), ("old", False, ca, "expired"),
+                                     ("good", True, ca, "--cert-file")):
+        server = Http(tls=context(at, name, asks))
+        for protocol in ("otlp-http", "otlp-grpc", "pyroscope", "pyroscope-ingest"):
+            with Child(config(protocol, server.url, timeout_ms=20000), files, stderr=subprocess.DEVNULL) as child:
+                reply = child.send(path)
+            expect(reply.outcome == BLOCKED and words in reply.error, f"{protocol} {name} {files}: {reply}")
+        expect(not server.requests, "something went to a server that is not trusted")
+        server.close()
+    plain = plain_server()
+    port = plain.getsockname()[1]
+    for url, outcome, words in ((f"https://127.0.0.1:{port}", BLOCKED, "no TLS"), ("http://127.0.0.1:99999", BLOCKED, "Url="),
+                                ("http://[::1/x", BLOCKED, "Url="), (f"http://127.0.0.1:{free_port()}", RETRY, "onnect")):
+        for protocol in ("otlp-http", "otlp-grpc", "pyroscope", "pyroscope-ingest"):
+            with Child(config(protocol, url, timeout_ms=20000), ca, stderr=subprocess.DEVNULL) as child:
+                reply = child.send(path)
+            expect(reply.outcome == outcome and words in reply.error, f"{protocol} {url}: {reply}")
+    plain.close()
+    print("ember-export: certificates and addresses are told with what to do; a refused connection may pass")
+
+
+def emberctl(at, path):
+    program = os.path.join(BUILD, "ctl", "emberctl")
+    server = Http(tls=context(at, "good"))
+
+    def upload(*more):
+        return subprocess.run([program, "upload", path, path, *more], capture_output=True, text=True, timeout=60)
+
+    for more, words in (((server.url,), "--ca-file"), ((server.url, "--ca-file", at("none.pem")), "--ca-file"),
+                        (("http://127.0.0.1:99999",), "--to")):
+        run = upload("--to", *more)
+        expect(run.returncode == 1 and run.stderr.count("not sent") == 1 and words in run.stderr, f"{more}: {run.stderr}")
+        expect("again in" not in run.stderr, f"tried again: {run.stderr}")
+    run = upload("--to", "ftp://127.0.0.1/")
+    expect(run.returncode == 1 and "http://" in run.stderr, f"ftp: {run.stderr}")
+    expect(not server.requests, "something went to a server that is not trusted")
+    run = upload("--to", server.url, "--ca-file", at("ca.pem"))
+    expect(run.returncode == 0 and len(server.requests) == 2, run.stderr)
+    server.close()
+    print("emberctl upload: ends at once with what to do; sends with the right authority")
+
+
+def daemon(at, directory):
+    """The authority that is trusted is replaced: what waited goes out, in order, and nothing was dropped."""
+    server = Http(tls=context(at, "good"))
+    ca = os.path.join(directory, "trusted.pem")
+    copy = lambda name: (open(ca + ".new", "w").write(open(at(name)).read()), os.rename(ca + ".new", ca))
+    copy("none.pem")
+    d = Daemon(directory, {"a": {"Url": server.url, "CaFile": ca, "RetryInitial": "20ms", "RetryMax": "200ms", "Timeout": "60s"}})
+    for i in range(3):
+        d.put(small(i))
+    s = d.wait(lambda s: s["a"]["retried"] >= 3, "an unknown authority")["a"]
+    expect(s["waiting"] == 3 and s["sent"] == s["dropped"] == s["refused"] == s["rejected"] == 0, str(s))
+    expect("certificate" in s["last_error"] and "CaFile=" in s["last_error"], str(s))
+    copy("ca.pem")
+    s = d.wait(lambda s: s["a"]["sent"] == 3, "the right authority")["a"]
+    expect(s["waiting"] == 0 and len(server.requests) == 3, str(s))
+    d.close()
+    server.close()
+    print("emberd: windows wait for the right certificate and go out with it")
+
+
+def main():
+    start = time.time()
+    with tempfile.TemporaryDirectory() as directory:
+        at = certificates(directory)
+        path = at("w.pb.gz")
+        with open(path, "wb") as f:
+            f.write(window(60))
+        outcomes(at, path)
+        emberctl(at, path)
+        daemon(at, directory)
+    print(f"export over TLS: all held, {time.time() - start:.1f} s")
+
+
+main()
