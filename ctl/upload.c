@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -356,6 +358,12 @@ static int send_refused(const struct upload_arguments *a)
 	return 0;
 }
 
+/* What stands in an address stands in a command line, for everybody to see. */
+static bool has_at(const char *address)
+{
+	return address && strchr(address, '@');
+}
+
 static int upload_run(const struct command *c, int argc, char **argv)
 {
 	_cleanup_(command_args_done) struct command_args args = { 0 };
@@ -363,6 +371,9 @@ static int upload_run(const struct command *c, int argc, char **argv)
 	char host[256] = "localhost";
 	int r;
 
+	/* No core file: what is read of emberd.conf may hold secrets, and the limit is ember-export's too. */
+	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0 });
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	a.config = json_pack("{s{}s[]s[]}", "resource", "attributes", "services");
 	if (!a.config)
 		return log_err(-ENOMEM, "cannot upload");
@@ -377,6 +388,8 @@ static int upload_run(const struct command *c, int argc, char **argv)
 		                                : send_refused(&a);
 	if (!a.to || !args.n_arguments)
 		return command_usage_error(c, a.to ? "which files?" : "--to NAME|URL says where to send");
+	if (has_at(a.to) || has_at(json_string_value(json_object_get(a.config, "proxy"))))
+		return command_usage_error(c, "an address takes no user and password; --token-file has a secret");
 	(void)gethostname(host, sizeof(host) - 1);
 	if (!json_object_get(a.resource, "host.name"))
 		(void)json_object_set_new(a.resource, "host.name", command_json_string(host));

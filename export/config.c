@@ -104,7 +104,8 @@ static int take_protocol(json_t *o, struct export_config *c, char error[EXPORT_E
 	c->sender = s ? sender_find(s) : NULL;
 	if (!c->sender)
 		return wrong(error, "there is no protocol '%s'", s ? s : "");
-	if (c->sender->needs_network && (!c->url || (strncmp(c->url, "http://", 7) && strncmp(c->url, "https://", 8))))
+	if (c->sender->needs_network &&
+	        (!c->url || (strncmp(c->url, "http://", 7) != 0 && strncmp(c->url, "https://", 8) != 0)))
 		return wrong(error, "the address must begin with http:// or https://");
 	return 0;
 }
@@ -172,6 +173,33 @@ int export_config_parse(const char *text, size_t n, struct export_config **ret, 
 		return r;
 	*ret = TAKE_PTR(c);
 	return 0;
+}
+
+/* Shorter, and it might as well be a word of the sentence. */
+#define SECRET_BYTES_MIN 4u
+
+static void mask(char *text, const char *secret, size_t n)
+{
+	if (n < SECRET_BYTES_MIN)
+		return;
+	for (char *at = text; *at; at++) {
+		size_t k = 0;
+
+		while (k < n && at[k] && at[k] == secret[k])
+			k++;
+		if (k == n || (k >= SECRET_BYTES_MIN && !at[k]))
+			memset(at, '*', k);
+	}
+}
+
+void export_config_mask(const struct export_config *c, char *text)
+{
+	const char *token = c->files[EXPORT_FILE_TOKEN];
+
+	if (token)
+		mask(text, token, strcspn(token, "\r\n"));
+	for (size_t i = 0; i < c->n_headers; i++)
+		mask(text, c->headers[i].value, strlen(c->headers[i].value));
 }
 
 static void free_pairs(struct otlp_pair *pairs, size_t n)

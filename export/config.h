@@ -38,5 +38,8 @@ struct export_config {
 
 /* -EINVAL with a sentence in error for what is missing or wrong. */
 int export_config_parse(const char *text, size_t n, struct export_config **ret, char error[EXPORT_ERROR_MAX]);
+/* Stars in place of the token and of the values of headers: a server may say back what it was told. What stands cut at
+ * the end of text counts too. */
+void export_config_mask(const struct export_config *c, char *text);
 struct export_config *export_config_free(struct export_config *c); /* wipes secrets */
 DEFINE_CLEANUP(struct export_config *, export_config_free)

@@ -1,5 +1,6 @@
 /* ember-export: sends window files to one destination for a parent that has the privilege we do not. Started with one
  * end of a socket as descriptor 3, told everything over it, ends when the parent closes it. */
+#include <assert.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <poll.h>
@@ -155,6 +156,7 @@ static int do_job(const struct export_config *c, struct http *http, struct expor
 		c->sender->send(c, http, &w, &reply);
 	w.profile = profile_free(w.profile);
 	measure(&reply);
+	export_config_mask(c, reply.error);
 	do
 		n = send(HELPER_SOCKET_FD, &reply, sizeof(reply), MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
@@ -209,6 +211,7 @@ static int run(void)
 	r = receive_config(&c);
 	if (r < 0)
 		return r;
+	assert(c);
 	if (c->sender->needs_network) {
 		r = http_new(c, &http);
 		if (r < 0)

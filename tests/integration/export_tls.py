@@ -110,6 +110,56 @@ def emberctl(at, path):
     print("emberctl upload: ends at once with what to do; sends with the right authority")
 
 
+def secrets(at, path):
+    """None in a command line, an environment, a core file or what is said, also where the server says it back."""
+    token, released = "s3cret-t0ken-of-ours", threading.Event()
+    with open(at("token"), "w") as f:
+        f.write(token + "\n")
+
+    def answer(handler):
+        released.wait(60)
+        handler.send_response(401)
+        body = (f"I do not know {handler.headers['authorization']} " + "x" * 300 + handler.headers["authorization"] * 20).encode()
+        handler.send_header("content-length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    server = Http([answer], tls=context(at, "good"))
+    program = os.path.join(BUILD, "ctl", "emberctl")
+    run = subprocess.Popen([program, "upload", path, "--to", server.url, "--ca-file", at("ca.pem"), "--token-file", at("token")],
+                           stderr=subprocess.PIPE, text=True)
+    end = time.time() + 60
+    while not server.requests and time.time() < end:
+        time.sleep(0.02)
+    expect(server.requests[0][1]["authorization"] == "Bearer " + token, "the token did not come")
+    with open(f"/proc/{run.pid}/task/{run.pid}/children") as f:
+        children = f.read().split()
+    expect(len(children) == 1, f"children {children}")
+    for pid in (str(run.pid), children[0]):
+        for name in ("cmdline", "environ"):
+            try:
+                with open(f"/proc/{pid}/{name}", "rb") as f:
+                    expect(token.encode() not in f.read(), f"the secret is in {name}")
+            except PermissionError:
+                pass  # better still
+        with open(f"/proc/{pid}/limits") as f:
+            expect([x for x in f if x.startswith("Max core file size")][0].split()[4] == "0", "core files")
+    released.set()
+    _, said = run.communicate(timeout=60)
+    expect(run.returncode == 1 and "401" in said and "I do not know Bearer ***" in said, said)
+    expect(not [n for n in range(4, len(token) + 1) if token[:n] in said], f"the secret, or its beginning, is told: {said}")
+    for protocol in ("otlp-http", "pyroscope", "pyroscope-ingest"):
+        with Child(config(protocol, server.url, timeout_ms=20000, headers={"X-Key": "0ther-s3cret"}),
+                   {"ca": at("ca.pem"), "token": at("token")}, stderr=subprocess.DEVNULL) as child:
+            reply = child.send(path)
+        expect("***" in reply.error and token[:4] not in reply.error, f"{protocol}: {reply}")
+    for more in (("--to", "http://me:s3cret@127.0.0.1/"), ("--to", server.url, "--proxy", "http://me:s3cret@127.0.0.1:1")):
+        run = subprocess.run([program, "upload", path, *more], capture_output=True, text=True, timeout=60)
+        expect(run.returncode == 2 and "--token-file" in run.stderr and "s3cret" not in run.stderr, run.stderr)
+    server.close()
+    print("secrets: in no command line, environment or core file, and not told where the server says them back")
+
+
 def daemon(at, directory):
     """The authority that is trusted is replaced: what waited goes out, in order, and nothing was dropped."""
     server = Http(tls=context(at, "good"))
@@ -139,6 +189,7 @@ def main():
             f.write(window(60))
         outcomes(at, path)
         emberctl(at, path)
+        secrets(at, path)
         daemon(at, directory)
     print(f"export over TLS: all held, {time.time() - start:.1f} s")
 
