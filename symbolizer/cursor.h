@@ -85,19 +85,18 @@ CURSOR_READ(cursor_u64, uint64_t)
 /* Bits beyond 64 are dropped, as other readers do. */
 _unused_ static inline uint64_t cursor_uleb(struct cursor *c)
 {
-	uint64_t value = 0;
-	unsigned shift = 0;
+	uint64_t value = cursor_u8(c);
 
-	if (c->p < c->end && *c->p < 0x80) /* most are this short */
-		return *c->p++;
-	while (c->p < c->end) {
+	if (value < 0x80) /* most are this short */
+		return value;
+	value &= 0x7f;
+	for (unsigned shift = 7; c->p < c->end; shift += 7) {
 		uint8_t byte = *c->p++;
 
 		if (shift < 64)
 			value |= (uint64_t)(byte & 0x7f) << shift;
 		if (!(byte & 0x80))
 			return value;
-		shift += 7;
 	}
 	cursor_fail(c);
 	return 0;
