@@ -10,7 +10,6 @@
 #include "base/utf8.h"
 
 #define GAP 2
-#define CUT_WIDTH_MIN 16
 #define ROWS_MAX (1u << 20)
 #define ELLIPSIS "\xe2\x80\xa6"
 
@@ -198,8 +197,8 @@ static void print_cell(FILE *f, const struct cell *cell, size_t width, uint32_t 
 		print_spaces(f, width - used);
 }
 
-/* Takes columns from the widest that may be cut, until the line fits. */
-static void fit(const struct table *t, size_t *widths, size_t width)
+/* Takes columns from the widest that may be cut and has more than least, until the line fits. */
+static void fit(const struct table *t, size_t *widths, size_t width, size_t least)
 {
 	size_t total = GAP * (t->n_columns - 1);
 
@@ -209,7 +208,7 @@ static void fit(const struct table *t, size_t *widths, size_t width)
 		size_t widest = SIZE_MAX;
 
 		for (size_t i = 0; i < t->n_columns; i++)
-			if ((t->columns[i].flags & TABLE_CUT) && widths[i] > CUT_WIDTH_MIN &&
+			if ((t->columns[i].flags & TABLE_CUT) && widths[i] > least &&
 			        (widest == SIZE_MAX || widths[i] > widths[widest]))
 				widest = i;
 		if (widest == SIZE_MAX)
@@ -225,8 +224,10 @@ int table_print(const struct table *t, FILE *f, size_t width)
 
 	for (size_t i = 0; i < t->n_rows * t->n_columns; i++)
 		widths[i % t->n_columns] = MAX(widths[i % t->n_columns], t->cells[i].width);
-	if (width > 0)
-		fit(t, widths, width);
+	if (width > 0) {
+		fit(t, widths, width, 16);
+		fit(t, widths, width, 6); /* better cut short than broken into two lines */
+	}
 	for (size_t row = 0; row < t->n_rows; row++)
 		for (size_t i = 0; i < t->n_columns; i++) {
 			bool is_last = i + 1 == t->n_columns;
