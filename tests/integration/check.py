@@ -53,6 +53,22 @@ def near(measured, expected, tolerance, text):
     that(abs(measured - expected) <= tolerance, f"{text}: {measured:.3f}, expected {expected:.3f} within {tolerance}")
 
 
+def breakpoints(pid, library="libc.so.6"):
+    """Bytes of the library's code in which the process's memory differs from the file."""
+    found = 0
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            fields = line.split()
+            if fields[1].startswith("r-x") and library in fields[-1]:
+                start, end = (int(x, 16) for x in fields[0].split("-"))
+                with open(fields[-1], "rb") as file:
+                    file.seek(int(fields[2], 16))
+                    original = file.read(end - start)
+                memory.seek(start)
+                found += sum(a != b for a, b in zip(memory.read(len(original)), original))
+    return found
+
+
 def finish():
     sys.exit(1 if _failures else 0)
 

@@ -50,22 +50,6 @@ def fast_is_within_its_error(run):
                                             ("inuse_space", "bytes")], "sample types")
 
 
-def breakpoints(pid):
-    """Bytes 0xcc at the beginning of malloc and free as the process has them in memory."""
-    found = 0
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
-        for line in maps:
-            fields = line.split()
-            if fields[1].startswith("r-x") and fields[-1].endswith("libc.so.6"):
-                start, end = (int(x, 16) for x in fields[0].split("-"))
-                with open(fields[-1], "rb") as libc:
-                    libc.seek(int(fields[2], 16))
-                    original = libc.read(end - start)
-                memory.seek(start)
-                found += sum(a != b for a, b in zip(memory.read(end - start), original))
-    return found
-
-
 with check.scratch() as d:
     slow_is_exact(d)
     fast_is_within_its_error(Run(d, 16, 0, 2))
@@ -78,7 +62,7 @@ with check.scratch() as d:
                                 stderr=subprocess.DEVNULL)
     most = 0
     for _ in range(60):
-        most = max(most, breakpoints(target.pid))
+        most = max(most, check.breakpoints(target.pid))
         if most:
             break
         time.sleep(0.1)
@@ -90,7 +74,7 @@ with check.scratch() as d:
     recorder.wait(timeout=30)
     left = 1
     for _ in range(50):
-        left = breakpoints(target.pid)
+        left = check.breakpoints(target.pid)
         if not left:
             break
         time.sleep(0.1)

@@ -30,22 +30,6 @@ def wait_until(what, seconds=20):
         time.sleep(0.05)
 
 
-def breakpoints(pid, library="libc.so.6"):
-    """Bytes of the library's code in which the process's memory differs from the file."""
-    found = 0
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
-        for line in maps:
-            fields = line.split()
-            if fields[1].startswith("r-x") and library in fields[-1]:
-                start, end = (int(x, 16) for x in fields[0].split("-"))
-                with open(fields[-1], "rb") as file:
-                    file.seek(int(fields[2], 16))
-                    original = file.read(end - start)
-                memory.seek(start)
-                found += sum(a != b for a, b in zip(memory.read(len(original)), original))
-    return found
-
-
 class Daemon:
     """An emberd that probes every process whose name begins with heap_fault."""
 
@@ -106,7 +90,7 @@ def exec_chains(scratch, daemon):
         # the command line tells when it has come to its end, where it stays for some seconds
         last = b"\0".join([what.encode(), b"0", b""])
         wait_until(lambda: open(f"/proc/{target.pid}/cmdline", "rb").read().endswith(last))
-        check.that(wait_until(lambda: breakpoints(target.pid), 2.5), f"{what}: after 20 execs in a row the last program is probed")
+        check.that(wait_until(lambda: check.breakpoints(target.pid), 2.5), f"{what}: after 20 execs in a row the last program is probed")
         check.that(target.wait() == 0, f"{what}: it came to its end")
 
 
@@ -131,17 +115,17 @@ def replaced(scratch, daemon):
     os.rename(f"{library}.new", library)
     new = subprocess.Popen([f"{scratch}/heap_fault_late", "0", library], stdout=subprocess.DEVNULL)
     check.that(wait_until(lambda: sites(new.pid) >= 10), f"the new one as well: {sites(new.pid)} places")
-    new_has = lambda: new.poll() is None and breakpoints(new.pid, "own-replaced.so") >= 2
+    new_has = lambda: new.poll() is None and check.breakpoints(new.pid, "own-replaced.so") >= 2
     check.that(wait_until(new_has), "and has breakpoints in it")
     check.that(old.wait(timeout=60) == 0 and new.wait(timeout=60) == 0, "programs of both came to their end")
 
 
 def emberd_killed(scratch, daemon):
     targets = [start(scratch, "steady", 60) for _ in range(4)]
-    check.that(wait_until(lambda: all(breakpoints(t.pid) for t in targets)), "breakpoints are in")
+    check.that(wait_until(lambda: all(check.breakpoints(t.pid) for t in targets)), "breakpoints are in")
     daemon.process.kill()
     daemon.process.wait()
-    left = lambda: sum(breakpoints(t.pid) for t in targets)
+    left = lambda: sum(check.breakpoints(t.pid) for t in targets)
     check.that(wait_until(lambda: left() == 0), f"emberd killed: {left()} breakpoints are left")
     check.that(all(t.poll() is None for t in targets), "the programs run on")
     for t in targets:
@@ -161,7 +145,7 @@ def a_hundred(scratch):
         children = f.read().split()
     p, _ = record(scratch, "many", "--comm", "heap_fault*", "-d", "5")
     check.that(p.ledger()["heap.processes_over_limit_max"] == 0, "100 programs: none is over the limit")
-    left = sum(breakpoints(pid) for pid in children)
+    left = sum(check.breakpoints(pid) for pid in children)
     check.that(left == 0, f"100 programs: {left} breakpoints are left in them")
     out = target.communicate("\n", timeout=30)[0]
     check.that(target.returncode == 0, f"100 programs: {out.split()[-2]} died")
