@@ -448,8 +448,8 @@ enum {
 };
 enum { HEAP_NULL_IS_MALLOC = 1 << 2, HEAP_MOVED = 1 << 3, HEAP_JUMPS = 1 << 4 };
 
-/* Places right after probes, as offsets in their pages. */
-#define HEAP_AFTER_MAX 128
+/* Places right after probes, by their offsets in a page: one bit each. */
+#define HEAP_AFTER_WORDS (4096 / 64)
 
 #define HEAP_PROCESSES_MAX 1024
 #define HEAP_LIVE_MAX 16384

@@ -384,17 +384,13 @@ int heap_load(struct uprobe_regs *ctx)
 const volatile bool counts_instructions =
         false;  /* ticks come after so many instructions in user mode, not so much time */
 __u64 tick = 1; /* what a tick stands for; the event's own last_period stays what it was when the period changes */
-__u32 n_after = 0;
-__u16 after[HEAP_AFTER_MAX] = {};
+__u64 after[HEAP_AFTER_WORDS] = {};
 
 /* A tick that falls due while the kernel handles a probe with interrupts off comes at the first instruction after it:
  * it is the probe's, not the program's. */
 static __always_inline bool is_after_probe(__u64 pc)
 {
-	for (__u32 i = 0; i < HEAP_AFTER_MAX && i < n_after; i++)
-		if (after[i] == (pc & 0xfff))
-			return true;
-	return false;
+	return after[(pc & 0xfff) / 64] >> (pc & 63) & 1;
 }
 
 /* How far the program has come is told by its progress in user mode: unlike all CPU time it does not grow with the

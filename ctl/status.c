@@ -167,6 +167,13 @@ static int add_upload(struct table *t, const json_t *u)
 	                                aside, spool, text(u, "last_error") });
 }
 
+static const char *probes_are(const json_t *p)
+{
+	if (json_is_true(json_object_get(p, "is_in")))
+		return "in";
+	return json_is_true(json_object_get(p, "is_waiting")) ? "waiting" : "out";
+}
+
 /* Processes that a source does something to, and at what cost. */
 static int add_processes(struct table *t, const json_t *source)
 {
@@ -179,15 +186,15 @@ static int add_processes(struct table *t, const json_t *source)
 
 		(void)snprintf(pid, sizeof(pid), "%llu", (unsigned long long)number(p, "pid"));
 		(void)snprintf(sites, sizeof(sites), "%llu", (unsigned long long)number(p, "sites"));
-		(void)snprintf(refused, sizeof(refused), "%llu", (unsigned long long)number(p, "refused_sites"));
+		(void)snprintf(refused, sizeof(refused), number(p, "files_over_limit") ? "%llu, %llu files" : "%llu",
+		        (unsigned long long)number(p, "refused_sites"),
+		        (unsigned long long)number(p, "files_over_limit"));
 		(void)snprintf(slower, sizeof(slower), "%.2f %% of %.0f %%",
 		        100 * json_real_value(json_object_get(p, "slow_down")),
 		        100 * json_real_value(json_object_get(p, "budget")));
 		r = r < 0 ? r
-		          : table_add_row(
-		                    t, (const char *[]){ text(source, "name"), pid, text(p, "comm"), text(p, "method"),
-		                               sites, refused, json_is_true(json_object_get(p, "is_in")) ? "in" : "out",
-		                               slower });
+		          : table_add_row(t, (const char *[]){ text(source, "name"), pid, text(p, "comm"),
+		                                     text(p, "method"), sites, refused, probes_are(p), slower });
 	}
 	return r;
 }

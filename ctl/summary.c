@@ -26,6 +26,8 @@ static const struct caveat {
 	{ "heap.error_unknown_max", CAVEAT_WORDS, "by how much is not known", "" },
 	{ "heap.survivors_of_ms_max", CAVEAT_MS, "in use: only what outlived ", " of probing" },
 	{ "heap.refused_sites_max", CAVEAT_COUNT, "", " places of allocators not probed" },
+	{ "heap.files_over_limit_max", CAVEAT_COUNT, "", " files too many to be probed" },
+	{ "heap.processes_waiting_max", CAVEAT_COUNT, "", " processes that had no turn to be probed" },
 	{ "heap.processes_over_limit_max", CAVEAT_COUNT, "", " processes too many to be probed" },
 	{ "heap.objects_dropped_max", CAVEAT_COUNT, "", " objects not followed" },
 };

@@ -9,7 +9,7 @@
 #include "daemon/uprobe_queue.h"
 
 /* The kernel spends a link's time on waiting for others (RCU), not on work: some at a time cost no more. */
-#define THREADS 4
+#define THREADS 8
 
 struct part {
 	const struct heap_allocator *allocator;
@@ -21,6 +21,7 @@ struct heap_probings {
 	struct uprobe_queue *queue;
 	struct heap_programs programs;
 	size_t n;
+	bool is_crowded;
 };
 
 struct heap_probing {
@@ -207,7 +208,7 @@ static size_t parts_to_be(const struct heap_probing *p)
 
 static const struct heap_allocator *loader_to_be(const struct heap_probing *p)
 {
-	return p->is_let_go || p->is_gone ? NULL : p->loader_file;
+	return p->is_let_go || p->is_gone || p->all->is_crowded ? NULL : p->loader_file;
 }
 
 static bool is_there(const struct heap_probing *p)
@@ -277,6 +278,16 @@ struct heap_probings *heap_probings_free(struct heap_probings *all)
 	assert(all->n == 0);
 	free(all);
 	return NULL;
+}
+
+size_t heap_probings_n(const struct heap_probings *all)
+{
+	return all->n;
+}
+
+void heap_probings_set_crowded(struct heap_probings *all, bool is_crowded)
+{
+	all->is_crowded = is_crowded;
 }
 
 int heap_probing_new(struct heap_probings *all, pid_t pid, uint64_t start_ns, bool may_step,
@@ -366,4 +377,9 @@ bool heap_probing_is_wanted(const struct heap_probing *p)
 bool heap_probing_is_in(const struct heap_probing *p)
 {
 	return p->is_wanted && !p->is_on_its_way && p->n_in > 0;
+}
+
+bool heap_probing_is_out(const struct heap_probing *p)
+{
+	return !p->is_wanted && !p->is_on_its_way && p->n_in == 0;
 }

@@ -16,17 +16,11 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 #include "base/cleanup.h"
+#include "daemon/heap_programs.h"
 #include "daemon/heap_sites.h"
 
-struct bpf_program;
 struct heap_probing;
 struct heap_probings;
-
-/* The programs of bpf/heap.bpf.c, as loaded. */
-struct heap_programs {
-	const struct bpf_program *call, *back, *usdt, *load, *tick; /* call: frees, too */
-	int call_type, other_type;                                  /* UPROBE_ATTACH_*, 0: perf events */
-};
 
 #define HEAP_ALLOCATORS_MAX 8   /* files with an allocator, of one process */
 #define HEAP_PROBINGS_MAX 1024u /* those whose process is gone and that are on their way out included */
@@ -36,6 +30,10 @@ struct heap_programs {
 int heap_probings_new(sd_event *loop, const struct heap_programs *programs, struct heap_probings **ret);
 struct heap_probings *heap_probings_free(struct heap_probings *all);
 DEFINE_CLEANUP(struct heap_probings *, heap_probings_free)
+/* How many there are, those that were let go and are still on their way out included. */
+size_t heap_probings_n(const struct heap_probings *all);
+/* Dynamic linkers are not watched from the next way on, as there are too many processes for a link more of each. */
+void heap_probings_set_crowded(struct heap_probings *all, bool is_crowded);
 
 /* changed is called on the loop when a way has been gone, whatever came of it. may_step: sites that the kernel must
  * single-step are probed as well. -EAGAIN: HEAP_PROBINGS_MAX. */
@@ -59,3 +57,5 @@ void heap_probing_want(struct heap_probing *p, bool in, bool calls_only);
 bool heap_probing_is_wanted(const struct heap_probing *p);
 /* Probes are wanted and in, of each file that the kernel lets us probe. */
 bool heap_probing_is_in(const struct heap_probing *p);
+/* None is wanted, in, or on its way out. */
+bool heap_probing_is_out(const struct heap_probing *p);

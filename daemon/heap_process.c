@@ -31,6 +31,15 @@ bool heap_process_is_same(const struct heap_process *p)
 	return proc_start_ns(p->pid, &start_ns) >= 0 && start_ns == p->start_ns;
 }
 
+static const char *method_of(bool usdt, bool calls, bool steps)
+{
+	if (usdt)
+		return calls ? "usdt, malloc" : "usdt";
+	if (!calls)
+		return "no allocator found";
+	return steps ? "malloc, stepped" : "malloc";
+}
+
 int heap_process_new(pid_t pid, struct heap_process **ret)
 {
 	_cleanup_free_ struct heap_process *p = calloc(1, sizeof(*p));
@@ -41,6 +50,7 @@ int heap_process_new(pid_t pid, struct heap_process **ret)
 	if (!p)
 		return -ENOMEM;
 	p->pid = pid;
+	p->sites.method = method_of(false, false, false);
 	r = clock_getcpuclockid(pid, &p->clock);
 	if (r != 0)
 		return -r;
@@ -115,102 +125,9 @@ int heap_process_read(struct heap_process *p, int counters_fd)
 
 /* ---- its files ---- */
 
-/* By the mapping itself, which needs a capability that emberd may not have; else through the process's root. */
-static int open_mapped(pid_t pid, const struct proc_mapping *m)
-{
-	struct reach reach = { .key = { .inode = m->inode },
-		.has_inode_only = true,
-		.pid = pid,
-		.path = m->path,
-		.start = m->start,
-		.end = m->end };
-	int fd = reach_open(&reach);
-
-	if (fd >= 0)
-		return fd;
-	reach.is_exe = true;
-	return reach_open(&reach);
-}
-
-/* 1: a new allocator; 0: none; -EAGAIN. */
-static int look_at(struct heap_process *p, struct heap_sites *sites, const struct proc_mapping *m)
-{
-	const struct heap_allocator *a = NULL;
-	_cleanup_close_ int fd = -1;
-	struct stat st;
-	int r;
-
-	fd = open_mapped(p->pid, m);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return 0; /* gone by now, or not for us */
-	r = heap_sites_get(sites, fd, &st, &a);
-	if (r < 0)
-		return r == -EAGAIN ? r : 0;
-	if (!a)
-		return 0;
-	if (heap_allocator_kinds(a) & HEAP_KIND_LOADER) /* another one after an exec */
-		heap_probing_set_loader(p->probing, a);
-	if (!heap_allocator_kinds_wanted(a))
-		return 0;
-	return heap_probing_add(p->probing, a) > 0;
-}
-
-struct scan {
-	struct heap_process *process;
-	struct heap_sites *sites;
-	struct proc_mapping previous;
-	int found;
-	bool is_awaited;
-};
-
-static int scan_mapping(void *userdata, const struct proc_mapping *m)
-{
-	struct scan *s = userdata;
-	int r;
-
-	if (m->inode == 0 || (m->inode == s->previous.inode && m->device_major == s->previous.device_major &&
-	                             m->device_minor == s->previous.device_minor))
-		return 0;
-	s->previous = *m;
-	r = look_at(s->process, s->sites, m);
-	s->is_awaited |= r == -EAGAIN;
-	s->found += r > 0;
-	return 0;
-}
-
-int heap_process_scan(struct heap_process *p, struct heap_sites *sites)
-{
-	struct scan s = { .process = p, .sites = sites };
-	int r = proc_maps_read(p->pid, scan_mapping, &s);
-
-	if (r < 0)
-		return r;
-	return s.is_awaited && s.found == 0 ? -EAGAIN : s.found;
-}
-
-void heap_process_opened(struct heap_process *p)
-{
-	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
-	uint64_t at = MAX(now + LOAD_SCAN_AFTER_NS, p->last_scan_ns + LOAD_SCANS_APART_NS);
-
-	if (p->next_scan_ns == 0 || p->next_scan_ns > at)
-		p->next_scan_ns = at;
-}
-
-/* ---- what is known of it ---- */
-
 size_t heap_process_files(const struct heap_process *p, const struct heap_allocator *const **ret)
 {
 	return heap_probing_files(p->probing, ret);
-}
-
-static const char *method_of(bool usdt, bool calls, bool steps)
-{
-	if (usdt)
-		return calls ? "usdt, malloc" : "usdt";
-	if (!calls)
-		return "no allocator found";
-	return steps ? "malloc, stepped" : "malloc";
 }
 
 static void add_sites(const struct heap_process *p, const struct heap_allocator *a, struct heap_process_sites *ret)
@@ -231,33 +148,114 @@ static void add_sites(const struct heap_process *p, const struct heap_allocator 
 	}
 }
 
-void heap_process_sites(const struct heap_process *p, struct heap_process_sites *ret)
+static void set_sites(struct heap_process *p)
 {
 	const struct heap_allocator *const *files;
 	size_t n = heap_process_files(p, &files);
+	struct heap_process_sites sites = { 0 };
 	unsigned kinds = 0;
 
-	*ret = (struct heap_process_sites){ 0 };
 	for (size_t k = 0; k < n; k++) {
 		kinds |= heap_allocator_kinds_wanted(files[k]);
-		add_sites(p, files[k], ret);
+		add_sites(p, files[k], &sites);
 	}
-	ret->method = method_of(kinds & HEAP_KIND_USDT, kinds & (HEAP_KIND_CALL | HEAP_KIND_FREE), ret->steps);
+	sites.method = method_of(kinds & HEAP_KIND_USDT, kinds & (HEAP_KIND_CALL | HEAP_KIND_FREE), sites.steps);
+	p->sites = sites;
 }
+
+/* By the mapping itself, which needs a capability that emberd may not have; else through the process's root. */
+static int open_mapped(pid_t pid, const struct proc_mapping *m)
+{
+	struct reach reach = { .key = { .inode = m->inode },
+		.has_inode_only = true,
+		.pid = pid,
+		.path = m->path,
+		.start = m->start,
+		.end = m->end };
+	int fd = reach_open(&reach);
+
+	if (fd >= 0)
+		return fd;
+	reach.is_exe = true;
+	return reach_open(&reach);
+}
+
+/* 1: a new allocator; 0: none; -EAGAIN; -ENOSPC: one too many. */
+static int look_at(struct heap_process *p, struct heap_sites *sites, const struct proc_mapping *m)
+{
+	const struct heap_allocator *a = NULL;
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+	int r;
+
+	fd = open_mapped(p->pid, m);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return 0; /* gone by now, or not for us */
+	r = heap_sites_get(sites, fd, &st, &a);
+	if (r < 0)
+		return r == -EAGAIN || r == -ENOSPC ? r : 0;
+	if (!a)
+		return 0;
+	if (heap_allocator_kinds(a) & HEAP_KIND_LOADER) /* another one after an exec */
+		heap_probing_set_loader(p->probing, a);
+	if (!heap_allocator_kinds_wanted(a))
+		return 0;
+	return heap_probing_add(p->probing, a);
+}
+
+struct scan {
+	struct heap_process *process;
+	struct heap_sites *sites;
+	struct proc_mapping previous;
+	int found;
+	uint32_t n_over;
+	bool is_awaited;
+};
+
+static int scan_mapping(void *userdata, const struct proc_mapping *m)
+{
+	struct scan *s = userdata;
+	int r;
+
+	if (m->inode == 0 || (m->inode == s->previous.inode && m->device_major == s->previous.device_major &&
+	                             m->device_minor == s->previous.device_minor))
+		return 0;
+	s->previous = *m;
+	r = look_at(s->process, s->sites, m);
+	s->is_awaited |= r == -EAGAIN;
+	s->n_over += r == -ENOSPC;
+	s->found += r > 0;
+	return 0;
+}
+
+int heap_process_scan(struct heap_process *p, struct heap_sites *sites)
+{
+	struct scan s = { .process = p, .sites = sites };
+	int r = proc_maps_read(p->pid, scan_mapping, &s);
+
+	if (r < 0)
+		return r;
+	set_sites(p);
+	p->sites.files_over = s.n_over;
+	return s.is_awaited && s.found == 0 ? -EAGAIN : s.found;
+}
+
+void heap_process_opened(struct heap_process *p)
+{
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+	uint64_t at = MAX(now + LOAD_SCAN_AFTER_NS, p->last_scan_ns + LOAD_SCANS_APART_NS);
+
+	if (p->next_scan_ns == 0 || p->next_scan_ns > at)
+		p->next_scan_ns = at;
+}
+
+/* ---- what is known of it ---- */
 
 bool heap_process_has_allocator(const struct heap_process *p)
 {
 	const struct heap_allocator *const *files;
 
 	return heap_process_files(p, &files) > 0;
-}
-
-uint32_t heap_process_refused(const struct heap_process *p)
-{
-	struct heap_process_sites sites;
-
-	heap_process_sites(p, &sites);
-	return sites.refused;
 }
 
 bool heap_process_is_nested(const struct heap_process *p, const struct user_frame *frames, size_t n)

@@ -8,6 +8,14 @@
 #include "daemon/heap_budget.h"
 #include "daemon/heap_probing.h"
 #include "daemon/heap_sites.h"
+#include "daemon/heap_turns.h"
+
+struct heap_process_sites {
+	uint32_t sites, refused; /* refused: only where it may not step */
+	uint32_t files_over;     /* files not looked at or not probed: HEAP_SITES_FILES_MAX, HEAP_ALLOCATORS_MAX */
+	bool steps;              /* some of sites must be single-stepped */
+	const char *method;      /* how its allocators are asked, in words: a literal */
+};
 
 struct heap_process {
 	pid_t pid;
@@ -18,6 +26,8 @@ struct heap_process {
 	struct heap_budget budget;
 	bool is_duty;  /* its probes have been out within this window */
 	bool may_step; /* sites that the kernel must single-step are probed as well, at their price */
+	struct heap_process_sites sites;
+	struct heap_turn turn;
 	uint64_t last_scan_ns;
 	uint64_t next_scan_ns; /* of its mappings, for what it loads later; 0: none */
 	unsigned scans;
@@ -35,8 +45,8 @@ int heap_process_new(pid_t pid, struct heap_process **ret);
 struct heap_process *heap_process_free(struct heap_process *p);
 DEFINE_CLEANUP(struct heap_process *, heap_process_free)
 
-/* Looks through its executable mappings for allocators that are not known yet. Returns how many are new; -EAGAIN where
- * an answer is awaited; -ESRCH. */
+/* Looks through its executable mappings for allocators that are not known yet, and brings sites up to date. Returns how
+ * many are new; -EAGAIN where an answer is awaited; -ESRCH. */
 int heap_process_scan(struct heap_process *p, struct heap_sites *sites);
 
 /* It has opened or closed libraries: it is to be scanned soon, but one that does so all the time not each time. */
@@ -47,15 +57,7 @@ bool heap_process_is_same(const struct heap_process *p);
 
 /* Files with an allocator that is, or is to be, probed. */
 size_t heap_process_files(const struct heap_process *p, const struct heap_allocator *const **ret);
-
-struct heap_process_sites {
-	uint32_t sites, refused; /* refused: only where it may not step */
-	bool steps;              /* some of sites must be single-stepped */
-	const char *method;      /* how its allocators are asked, in words: a literal */
-};
-void heap_process_sites(const struct heap_process *p, struct heap_process_sites *ret);
 bool heap_process_has_allocator(const struct heap_process *p);
-uint32_t heap_process_refused(const struct heap_process *p);
 
 /* Whether a sampled call came out of another probed function of the same allocator, leaf first: that one counts. As
  * each call is sampled for itself, leaving such samples out leaves no bias. */

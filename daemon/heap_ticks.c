@@ -84,16 +84,8 @@ double heap_ticks_progress(const struct heap_ticks *t)
 
 static void note_place(struct heap_bpf *skel, const struct site *s)
 {
-	for (size_t k = 0; k < ARRAY_SIZE(s->after); k++) {
-		uint32_t n = skel->bss->n_after, i = 0;
-
-		while (i < n && skel->bss->after[i] != s->after[k])
-			i++;
-		if (i < n || n == HEAP_AFTER_MAX)
-			continue;
-		skel->bss->after[n] = s->after[k];
-		skel->bss->n_after = n + 1;
-	}
+	for (size_t k = 0; k < ARRAY_SIZE(s->after); k++)
+		skel->bss->after[(s->after[k] & 0xfff) / 64] |= 1ull << (s->after[k] & 63);
 }
 
 void heap_ticks_note_places(struct heap_ticks *t, const struct heap_process *p)

@@ -67,7 +67,7 @@ struct source_value_type {
 
 struct source_instance;
 
-#define SOURCE_NOTES_MAX 12
+#define SOURCE_NOTES_MAX 16
 struct source_note {
 	const char *name; /* of a ledger line, "heap.survivors_ms": a literal */
 	uint64_t value;
@@ -78,7 +78,8 @@ struct source_process {
 	pid_t pid;
 	const char *method;      /* in words; a literal */
 	uint32_t sites, refused; /* probed places; places that are not probed because they would cost too much */
-	bool is_in;              /* the probes are in now */
+	uint32_t files_over;     /* files that are not probed as it has too many of them */
+	bool is_in, is_waiting;  /* the probes are in now; are out, and it is others' turn */
 	double slow_down;        /* what they have cost so far, as a part of its own CPU time */
 	double budget;           /* what they may */
 };

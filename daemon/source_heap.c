@@ -7,14 +7,15 @@
 #include <assert.h>
 #include <bpf/bpf.h>
 #include <ctype.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/heap_calibrate.h"
+#include "daemon/heap_ledger.h"
 #include "daemon/heap_objects.h"
 #include "daemon/heap_process.h"
+#include "daemon/heap_programs.h"
 #include "daemon/heap_ticks.h"
 #include "daemon/sources.h"
 #include "daemon/targets.h"
@@ -39,6 +40,15 @@
 #define SAMPLING_SHARE 0.25 /* of the budget, at most, for samples: the rest is for hits */
 #define HITS_PER_SAMPLE 16.0
 #define STEP_NS (10 * NS_PER_MS) /* how often accounts are looked at */
+#define STEPS_OUT 10             /* in so many steps once, where they are many and their probes are out */
+/* Processes that are probed at a time, and a turn where more are to be: putting probes in takes 0.5 ms of CPU time and
+ * out 0.6, which grows with the places, and out besides 70 ms of a thread that waits for the kernel. */
+#define PLACES 64
+#define TURN_ON_DEMAND_NS (2 * NS_PER_SEC)
+#define TURN_ALWAYS_NS (10 * NS_PER_SEC)
+#define RESCAN_NS NS_PER_SEC
+#define LINK_SHARE                                                                                                     \
+	0.045 /* of a hit's price, for the link of each other process at the same place (docs/profiles/heap.md) */
 #define TICKS_FAST_NS NS_PER_SEC /* many ticks after probes went in for the first time */
 #define TARGETS_MAX (HEAP_PROCESSES_MAX / 2)
 #define LINKS_FILES_WANTED 16384
@@ -70,12 +80,9 @@ struct heap {
 	double budget;
 	struct heap_commons commons;
 	bool is_interval_fixed;
-	/* of this window */
-	double error_bytes2, told_bytes, cost_ns, paid_ns;
-	uint64_t stretches, whole_stretches, whole_ns;
-	bool has_survivors;
-	uint64_t gone_refused, gone_unknown; /* places and processes not probed, of processes that are gone */
-	uint32_t full;                       /* processes beyond TARGETS_MAX, in all */
+	struct heap_turns turns;
+	unsigned steps;
+	struct heap_ledger ledger; /* of this window */
 };
 
 /* ---- delivery ---- */
@@ -89,7 +96,7 @@ static void deliver(void *userdata, struct sample *s, const struct heap_objects_
 	s->values[1] = v->alloc_bytes;
 	s->values[2] = v->inuse_objects;
 	s->values[3] = v->inuse_bytes;
-	h->told_bytes += (double)v->alloc_bytes;
+	h->ledger.told_bytes += (double)v->alloc_bytes;
 	i->sample(i->userdata, i, s);
 }
 
@@ -105,29 +112,25 @@ static void drop_live(void *userdata, uint32_t pid, uint64_t address)
 static void tell(struct source_instance *i, struct heap_process *p)
 {
 	struct heap *h = i->implementation;
-	double before = h->told_bytes;
+	double before = h->ledger.told_bytes;
 	struct heap_window w;
 
 	heap_estimate_close_window(&p->budget.estimate, &w);
 	heap_objects_report(h->objects, (uint32_t)p->pid, w.factor, deliver, i);
-	p->error_bytes += w.error * (h->told_bytes - before);
+	p->error_bytes += w.error * (h->ledger.told_bytes - before);
 }
 
 /* Settles what a process allocated since the last time. */
 static void close_stretch(struct source_instance *i, struct heap_process *p)
 {
 	struct heap *h = i->implementation;
-	uint64_t attached_ns = (uint64_t)p->budget.estimate.now.attached_ns;
-	bool is_whole = p->budget.estimate.now.kind == HEAP_STRETCH_WHOLE;
+	const struct heap_stretch stretch = p->budget.estimate.now;
 	struct heap_scale scale = heap_budget_close_stretch(&p->budget);
 
 	heap_objects_settle(h->objects, (uint32_t)p->pid, scale.allocated, p->is_duty ? scale.in_use : 1);
 	if (p->is_duty) { /* what becomes of the survivors is not seen */
-		h->stretches += attached_ns > 0;
-		h->whole_stretches += attached_ns > 0 && is_whole;
-		h->whole_ns += is_whole ? attached_ns : 0;
+		heap_ledger_add_stretch(&h->ledger, &stretch);
 		heap_objects_forget(h->objects, (uint32_t)p->pid, drop_live, h);
-		h->has_survivors = true;
 	}
 	if (heap_estimate_is_full(&p->budget.estimate))
 		tell(i, p);
@@ -139,10 +142,10 @@ static void close_window(struct source_instance *i, struct heap_process *p)
 
 	close_stretch(i, p);
 	tell(i, p);
-	h->cost_ns += p->budget.cost_ns;
-	h->paid_ns += p->budget.paid_ns;
+	h->ledger.cost_ns += p->budget.cost_ns;
+	h->ledger.paid_ns += p->budget.paid_ns;
 	p->budget.cost_ns = p->budget.paid_ns = p->paid_at_tick = 0;
-	h->error_bytes2 += p->error_bytes * p->error_bytes;
+	h->ledger.error_bytes2 += p->error_bytes * p->error_bytes;
 	p->error_bytes = 0;
 	/* frees that were not seen leave nothing to be known of what is in use, however long the probes stay in now */
 	p->is_duty = heap_process_has_allocator(p) && (!p->budget.is_attached || p->budget.kind == HEAP_STRETCH_CALLS);
@@ -174,20 +177,33 @@ static int read_meter(struct heap *h, struct heap_process *p)
 	return heap_process_read(p, bpf_map__fd(h->skel->maps.heap_processes));
 }
 
+static void account(struct heap *h, struct heap_process *p)
+{
+	if (read_meter(h, p) >= 0)
+		(void)heap_budget_step(&p->budget, &p->meter);
+}
+
+static void note_unseen(struct heap *h, struct heap_process *p)
+{
+	h->ledger.refused += p->sites.refused;
+	h->ledger.over += p->sites.files_over;
+	h->ledger.unknown += !heap_process_has_allocator(p);
+	h->ledger.waiting += heap_turn_was_left_out(&p->turn);
+}
+
 static void forget_process(struct source_instance *i, struct target *t)
 {
 	struct heap *h = i->implementation;
 	uint32_t id = (uint32_t)t->pid;
 
-	(void)read_meter(h, t->process);
-	(void)heap_budget_step(&t->process->budget, &t->process->meter);
+	account(h, t->process);
 	heap_budget_end(&t->process->budget);
 	close_window(i, t->process);
 	heap_objects_forget(h->objects, id, drop_live, h);
 	(void)bpf_map_delete_elem(bpf_map__fd(h->skel->maps.heap_processes), &id);
 	(void)bpf_map_delete_elem(bpf_map__fd(h->skel->maps.heap_intervals), &id);
-	h->gone_refused += heap_process_refused(t->process);
-	h->gone_unknown += !heap_process_has_allocator(t->process);
+	note_unseen(h, t->process);
+	heap_turns_leave(&h->turns, &t->process->turn);
 	HASH_DEL(h->processes, t);
 	(void)target_free(t);
 }
@@ -202,19 +218,13 @@ static int set_interval(struct heap *h, struct heap_process *p, uint64_t interva
 	return bpf_map_update_elem(bpf_map__fd(h->skel->maps.heap_intervals), &id, &interval, BPF_ANY) < 0 ? -errno : 0;
 }
 
+/* The list of all links at a place is walked for each hit. */
 static void set_price(struct heap *h, struct heap_process *p)
 {
-	struct heap_process_sites sites;
+	size_t others = MAX(h->turns.taken + h->turns.leaving, (size_t)1) - 1;
+	double hit_ns = p->sites.steps ? MAX(h->prices.hit_ns, h->stepped_ns) : h->prices.hit_ns;
 
-	heap_process_sites(p, &sites);
-	if (sites.steps)
-		p->budget.prices.hit_ns = MAX(p->budget.prices.hit_ns, h->stepped_ns);
-}
-
-static void account(struct heap *h, struct heap_process *p)
-{
-	if (read_meter(h, p) >= 0)
-		(void)heap_budget_step(&p->budget, &p->meter);
+	p->budget.prices.hit_ns = hit_ns * (1 + LINK_SHARE * (double)others);
 }
 
 static void open_gate(struct heap *h, struct heap_process *p)
@@ -233,11 +243,37 @@ static void close_gate(struct heap *h, struct heap_process *p)
 	p->budget.is_attached = false;
 }
 
+static bool is_crowded(const struct heap *h)
+{
+	return HASH_COUNT(h->processes) > PLACES;
+}
+
+/* A turn for its probes is the next thing, or has come. */
+static bool may_enter(struct heap *h, struct heap_process *p)
+{
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+
+	if (heap_turns_is_over(&h->turns, &p->turn, now))
+		return false; /* those of its last turn are on their way out */
+	if (!heap_turns_ask(&h->turns, &p->turn, now)) {
+		p->is_duty = true;
+		return false;
+	}
+	if (is_crowded(h) && now - p->last_scan_ns > RESCAN_NS) { /* nobody has told what it has opened since */
+		p->last_scan_ns = now;
+		if (heap_process_scan(p, h->sites) > 0)
+			heap_ticks_note_places(h->ticks, p);
+	}
+	return true;
+}
+
 /* Taking probes in and out takes the kernel tens of milliseconds, in threads of their own (heap_probing.h), and they go
  * one by one: so what counts is the gate, which opens when all are in and closes before any is out. */
 static void attach(struct source_instance *i, struct heap_process *p)
 {
-	if (heap_probing_is_wanted(p->probing))
+	struct heap *h = i->implementation;
+
+	if (heap_probing_is_wanted(p->probing) || !may_enter(h, p))
 		return;
 	if (p->is_duty) { /* what was gathered before they were out is told first */
 		close_stretch(i, p);
@@ -276,7 +312,6 @@ static void scan(struct source_instance *i, struct heap_process *p)
 	if (r <= 0)
 		return;
 	heap_ticks_note_places(h->ticks, p);
-	set_price(h, p);
 	if (!p->is_duty)
 		attach(i, p);
 }
@@ -318,7 +353,7 @@ static int add_process(struct source_instance *i, pid_t pid, uint64_t after_ns)
 	if (find(h, pid))
 		return 0;
 	r = HASH_COUNT(h->processes) < TARGETS_MAX ? target_new(i, pid, &t) : -EAGAIN;
-	h->full += r == -EAGAIN;
+	h->ledger.full += r == -EAGAIN;
 	if (r < 0)
 		return r;
 	p = t->process;
@@ -369,13 +404,19 @@ static void step(struct source_instance *i, struct target *t)
 {
 	struct heap *h = i->implementation;
 	struct heap_process *p = t->process;
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
 
 	if (read_meter(h, p) < 0) {
 		forget_process(i, t);
 		return;
 	}
-	if (p->next_scan_ns && p->next_scan_ns <= clock_now_ns(CLOCK_MONOTONIC))
+	if (p->next_scan_ns && p->next_scan_ns <= now)
 		scan(i, p);
+	if (heap_probing_is_wanted(p->probing) && heap_turns_is_over(&h->turns, &p->turn, now))
+		detach(h, p);
+	if (p->turn.has_place && heap_probing_is_out(p->probing))
+		heap_turns_leave(&h->turns, &p->turn);
+	set_price(h, p);
 	switch (heap_budget_step(&p->budget, &p->meter)) {
 	case HEAP_DETACH:
 		detach(h, p);
@@ -387,6 +428,14 @@ static void step(struct source_instance *i, struct target *t)
 	case HEAP_STAY:
 		break;
 	}
+}
+
+/* Of hundreds of processes, those whose probes are out spend nothing: their accounts can be looked at later. */
+static bool is_due(const struct heap *h, const struct target *t)
+{
+	const struct heap_process *p = t->process;
+
+	return !is_crowded(h) || p->turn.has_place || ((unsigned)t->pid + h->steps) % STEPS_OUT == 0;
 }
 
 /* A program that is slowed down much comes only a little way while its probes are in: many ticks then, to tell how
@@ -413,8 +462,12 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 
 	(void)usec;
 	heap_commons_step(&h->commons, clock_now_ns(CLOCK_MONOTONIC));
+	heap_turns_next_round(&h->turns, heap_probings_n(h->probings) - HASH_COUNT(h->processes));
+	heap_probings_set_crowded(h->probings, is_crowded(h));
+	h->steps++;
 	HASH_ITER (hh, h->processes, t, next)
-		step(i, t);
+		if (is_due(h, t))
+			step(i, t);
 	set_ticks(h);
 	(void)sd_event_now(sd_event_source_get_event(s), CLOCK_MONOTONIC, &now);
 	(void)sd_event_source_set_time(s, now + STEP_NS / 1000);
@@ -540,8 +593,7 @@ static int heap_flush(struct source_instance *i)
 	struct target *t, *next;
 
 	HASH_ITER (hh, h->processes, t, next) {
-		if (read_meter(h, t->process) >= 0)
-			(void)heap_budget_step(&t->process->budget, &t->process->meter);
+		account(h, t->process);
 		close_window(i, t->process);
 	}
 	return heap_objects_compact(h->objects);
@@ -566,35 +618,11 @@ static unsigned heap_notes(struct source_instance *i, struct source_note *ret)
 {
 	struct heap *h = i->implementation;
 	struct heap_objects_stats stats;
-	unsigned n = 0;
-	uint64_t refused = h->gone_refused, unknown = h->gone_unknown;
-	double error;
 
 	heap_objects_stats(h->objects, &stats);
-	for (const struct target *t = h->processes; t; t = t->hh.next) {
-		refused += heap_process_refused(t->process);
-		unknown += !heap_process_has_allocator(t->process);
-	}
-	error = 2 * heap_objects_error(h->objects);
-	if (h->told_bytes > 0)
-		error = hypot(error, sqrt(h->error_bytes2) / h->told_bytes);
-	ret[n++] =
-	        (struct source_note){ "heap.error_permille_max", (uint64_t)lrint(MIN(error, HEAP_ERROR_MAX) * 1000) };
-	ret[n++] = (struct source_note){ "heap.error_unknown_max", error > HEAP_ERROR_MAX }; /* too little was seen */
-	ret[n++] = (struct source_note){ "heap.probe_cost_ns", (uint64_t)h->cost_ns };
-	ret[n++] = (struct source_note){ "heap.probe_budget_ns", (uint64_t)h->paid_ns };
-	ret[n++] = (struct source_note){ "heap.duty_stretches", h->stretches };
-	if (h->has_survivors) /* in use says what outlived a stretch of this length on average */
-		ret[n++] = (struct source_note){ "heap.survivors_of_ms_max",
-			h->whole_stretches ? h->whole_ns / h->whole_stretches / NS_PER_MS : 0 };
-	ret[n++] = (struct source_note){ "heap.refused_sites_max", refused };
-	ret[n++] = (struct source_note){ "heap.without_allocator_max", unknown };
-	ret[n++] = (struct source_note){ "heap.processes_over_limit_max", h->full };
-	ret[n++] = (struct source_note){ "heap.objects_dropped_max", stats.dropped + lost_calls(i) };
-	h->error_bytes2 = h->told_bytes = h->cost_ns = h->paid_ns = 0;
-	h->stretches = h->whole_stretches = h->whole_ns = h->gone_refused = h->gone_unknown = 0;
-	h->has_survivors = false;
-	return n;
+	for (const struct target *t = h->processes; t; t = t->hh.next)
+		note_unseen(h, t->process);
+	return heap_ledger_tell(&h->ledger, heap_objects_error(h->objects), stats.dropped + lost_calls(i), ret);
 }
 
 /* ---- life ---- */
@@ -624,35 +652,9 @@ static void heap_close(struct source_instance *i)
 
 static int heap_load(struct source_instance *i, struct heap *h)
 {
-	bool multi = features_has(FEATURE_UPROBE_MULTI), session = features_has(FEATURE_UPROBE_SESSION);
+	int r = heap_programs_open(&h->skel, &h->programs);
 
-	h->skel = heap_bpf__open();
-	if (!h->skel)
-		return -errno;
-	h->skel->rodata->is_session = session;
-	h->skel->rodata->counts_instructions = features_has(FEATURE_USER_INSTRUCTIONS);
-	for (int k = 0; k < 256; k++)
-		h->skel->rodata->exponential[k] = (uint32_t)lrint(-log1p(-(k + 0.5) / 256) * 65536);
-	h->programs = (struct heap_programs){
-		.call = h->skel->progs.heap_call,
-		.back = h->skel->progs.heap_return,
-		.usdt = h->skel->progs.heap_usdt,
-		.tick = h->skel->progs.heap_tick,
-		.load = h->skel->progs.heap_load,
-		.call_type = session ? UPROBE_ATTACH_SESSION
-		             : multi ? UPROBE_ATTACH_MULTI
-		                     : 0,
-		.other_type = multi || session ? UPROBE_ATTACH_MULTI : 0,
-	};
-	(void)bpf_program__set_expected_attach_type(
-	        h->skel->progs.heap_call, (enum bpf_attach_type)h->programs.call_type);
-	(void)bpf_program__set_expected_attach_type(
-	        h->skel->progs.heap_return, (enum bpf_attach_type)h->programs.other_type);
-	(void)bpf_program__set_expected_attach_type(
-	        h->skel->progs.heap_usdt, (enum bpf_attach_type)h->programs.other_type);
-	(void)bpf_program__set_expected_attach_type(
-	        h->skel->progs.heap_load, (enum bpf_attach_type)h->programs.other_type);
-	return source_load(i, h->skel->skeleton, &h->skel->rodata->constants);
+	return r < 0 ? r : source_load(i, h->skel->skeleton, &h->skel->rodata->constants);
 }
 
 static void set_prices(struct heap *h, const struct heap_calibration *c)
@@ -706,6 +708,7 @@ static void set_budget(const struct source_instance *i, struct heap *h)
 	if (i->params.heap_together > 0)
 		together = i->params.heap_together;
 	heap_commons_init(&h->commons, together, clock_now_ns(CLOCK_MONOTONIC));
+	heap_turns_init(&h->turns, PLACES, i->params.is_on_demand ? TURN_ON_DEMAND_NS : TURN_ALWAYS_NS);
 }
 
 static int heap_open(struct source_instance *i)
@@ -764,14 +767,13 @@ static void heap_processes(
 	for (const struct target *t = h->processes; t; t = t->hh.next) {
 		const struct heap_process *p = t->process;
 		double own = (double)(p->meter.cpu_ns - p->first_cpu_ns) - p->budget.cost_ns;
-		struct heap_process_sites sites;
-
-		heap_process_sites(p, &sites);
 		each(userdata, &(struct source_process){
 		                       .pid = p->pid,
-		                       .method = sites.method,
-		                       .sites = sites.sites,
-		                       .refused = sites.refused,
+		                       .method = p->sites.method,
+		                       .sites = p->sites.sites,
+		                       .refused = p->sites.refused,
+		                       .files_over = p->sites.files_over,
+		                       .is_waiting = p->turn.is_waiting,
 		                       .is_in = p->budget.is_attached,
 		                       .slow_down = own > 0 ? p->budget.cost_ns / own : 0,
 		                       .budget = h->budget,

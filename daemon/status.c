@@ -21,9 +21,10 @@ static void add_process(void *userdata, const struct source_process *p)
 
 	proc_comm(p->pid, comm);
 	(void)json_array_append_new(
-	        userdata, json_pack("{sIsssssIsIsbsfsf}", "pid", NUMBER(p->pid), "comm", comm, "method", p->method,
-	                          "sites", NUMBER(p->sites), "refused_sites", NUMBER(p->refused), "is_in", p->is_in,
-	                          "slow_down", p->slow_down, "budget", p->budget));
+	        userdata, json_pack("{sIsssssIsIsIsbsbsfsf}", "pid", NUMBER(p->pid), "comm", comm, "method", p->method,
+	                          "sites", NUMBER(p->sites), "refused_sites", NUMBER(p->refused), "files_over_limit",
+	                          NUMBER(p->files_over), "is_in", p->is_in, "is_waiting", p->is_waiting, "slow_down",
+	                          p->slow_down, "budget", p->budget));
 }
 
 static json_t *source_json(const struct gather *g)

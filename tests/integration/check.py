@@ -53,6 +53,11 @@ def near(measured, expected, tolerance, text):
     that(abs(measured - expected) <= tolerance, f"{text}: {measured:.3f}, expected {expected:.3f} within {tolerance}")
 
 
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return list(map(int, f.read().split()))
+
+
 def breakpoints(pid, library="libc.so.6"):
     """Bytes of the library's code in which the process's memory differs from the file."""
     found = 0

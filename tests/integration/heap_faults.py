@@ -138,17 +138,29 @@ def record(scratch, name, *options, timeout=120):
     return Profile(path), done
 
 
-def a_hundred(scratch):
-    target = start(scratch, "many", 100, stdin=subprocess.PIPE)
+def many(scratch, n, seconds):
+    target = start(scratch, "many", n, stdin=subprocess.PIPE)
     target.stdout.readline()
-    with open(f"/proc/{target.pid}/task/{target.pid}/children") as f:
-        children = f.read().split()
-    p, _ = record(scratch, "many", "--comm", "heap_fault*", "-d", "5")
-    check.that(p.ledger()["heap.processes_over_limit_max"] == 0, "100 programs: none is over the limit")
+    children = check.children(target.pid)
+    begin = time.monotonic()
+    p, _ = record(scratch, "many", "--comm", "heap_fault*", "-d", seconds)
+    took = time.monotonic() - begin
+    check.that(took < seconds + 10, f"{n} programs: recording {seconds} s took {took:.1f}")
+    seen, waiting = {s.labels["pid"] for s in p.samples}, int(p.ledger()["heap.processes_waiting_max"])
+    check.that(p.ledger()["heap.processes_over_limit_max"] == 0, f"{n} programs: none is over the limit")
+    check.that(len(seen) + waiting > n / 2, f"{n} programs: {len(seen)} seen, {waiting} had no turn")
     left = sum(check.breakpoints(pid) for pid in children)
-    check.that(left == 0, f"100 programs: {left} breakpoints are left in them")
+    check.that(left == 0, f"{n} programs: {left} breakpoints are left in them")
     out = target.communicate("\n", timeout=30)[0]
-    check.that(target.returncode == 0, f"100 programs: {out.split()[-2]} died")
+    check.that(target.returncode == 0, f"{n} programs: {out.split()[-2]} died")
+
+
+def a_hundred(scratch):
+    many(scratch, 100, 5)
+
+
+def five_hundred(scratch):
+    many(scratch, 500, 15)
 
 
 def live_full(scratch):
@@ -184,7 +196,7 @@ with check.scratch() as directory, contextlib.ExitStack() as stack:
             case(directory, emberd)
             print(f"        {case.__name__}: {time.monotonic() - begin:.1f} s", flush=True)
             check.that(emberd.process.poll() is None or case is emberd_killed, f"{case.__name__}: emberd runs on")
-    for case in (many_threads, live_full, a_hundred):
+    for case in (many_threads, live_full, a_hundred, five_hundred):
         if not sys.argv[1:] or case.__name__ in sys.argv[1:]:
             begin = time.monotonic()
             case(directory)

@@ -3,6 +3,7 @@
 places that must be single-stepped are probed only where it was asked for; status tells all of it."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ void late_free(void *p) { free(p); }
 
 def build(scratch):
     check.run("gcc", *FLAGS, SOURCE / "heap_late.c", "-o", f"{scratch}/late", "-ldl")
+    check.run("gcc", *FLAGS, SOURCE / "heap_fault.c", "-o", f"{scratch}/fault", "-pthread")
     check.run("gcc", *FLAGS, "-shared", "-fPIC", SOURCE / "heap_usdt.c", "-o", f"{scratch}/usdt.so")
     with open(f"{scratch}/stepped.c", "w") as f:
         f.write(STEPPED)
@@ -74,6 +76,58 @@ def stepped(scratch):
     check.near(share, 1, max(0.15, 3 * stated), f"--single-step: bytes allocated there, of the truth (error stated {stated})")
 
 
+# Allocates from the C library for 2 s, then opens all that it is told to and goes on for 4 s.
+MANY_FILES = """
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+static void go_on(int ms) { for (; ms > 0; ms--) { void *volatile p = malloc(1000); free(p); usleep(1000); } }
+int main(int argc, char **argv)
+{
+        go_on(2000);
+        for (int i = 1; i < argc; i++)
+                if (!dlopen(argv[i], RTLD_NOW | RTLD_LOCAL))
+                        return 1;
+        go_on(4000);
+        return 0;
+}
+"""
+
+
+def too_many_files(scratch):
+    with open(f"{scratch}/many_files.c", "w") as f:
+        f.write(MANY_FILES)
+    check.run("gcc", *FLAGS, f"{scratch}/many_files.c", "-o", f"{scratch}/many_files", "-ldl")
+    copies = [shutil.copy(f"{scratch}/own.so", f"{scratch}/own-{i}.so") for i in range(9)]
+    p, _ = record(scratch, f"{scratch}/many_files", *copies)
+    over = int(p.ledger()["heap.files_over_limit_max"])
+    check.that(over == 2, f"ten files with an allocator, eight are probed: {over} are said not to be")
+    check.that(p.cum(1)["go_on"] > 0, "the first of them are")
+
+
+def turns(scratch):
+    """More processes of one program than are probed at a time."""
+    target = subprocess.Popen([f"{scratch}/fault", "many", "150"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    target.stdout.readline()
+    children = check.children(target.pid)
+    begin = time.monotonic()
+    path = f"{scratch}/turns.pb.gz"
+    check.run(check.EMBERCTL, "record", "-e", "heap", "--heap-interval", "1024", "--comm", "fault", "-d", "3", "-o", path)
+    took = time.monotonic() - begin
+    p = Profile(path)
+    seen = {s.labels["pid"] for s in p.samples}
+    waiting = int(p.ledger()["heap.processes_waiting_max"])
+    # in 3 s two turns begin, of 64 each; a place that is given back early is the next one's
+    check.that(len(seen) >= 32 and waiting > 0 and len(seen) + waiting <= 151, f"150 programs: {len(seen)} seen, {waiting} had no turn")
+    check.that(took < 20, f"150 programs: recording 3 s took {took:.1f}")
+    shown = check.run(check.EMBERCTL, "top", path).stdout
+    check.that(f"{waiting} processes that had no turn to be probed" in shown, "and who reads the profile is told")
+    left = sum(check.breakpoints(pid) for pid in children)
+    check.that(left == 0, f"150 programs: {left} breakpoints are left in them")
+    out = target.communicate("\n", timeout=30)[0]
+    check.that(target.returncode == 0, f"150 programs: {out.split()[-2]} died")
+
+
 def status(scratch):
     config, socket = f"{scratch}/emberd.conf", f"{scratch}/run/control.sock"
     with open(config, "w") as f:
@@ -101,7 +155,7 @@ def status(scratch):
 
 with check.scratch() as directory:
     build(directory)
-    for test in (late_allocator, usdt, stepped, status):
+    for test in (late_allocator, usdt, stepped, too_many_files, turns, status):
         if not sys.argv[1:] or test.__name__ in sys.argv[1:]:
             test(directory)
 check.finish()

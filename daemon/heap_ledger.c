@@ -1,0 +1,49 @@
+#include "daemon/heap_ledger.h"
+
+#include <math.h>
+
+#include "base/clock.h"
+#include "base/cleanup.h"
+#include "daemon/heap_estimate.h"
+#include "daemon/source.h"
+
+void heap_ledger_add_stretch(struct heap_ledger *l, const struct heap_stretch *s)
+{
+	bool is_whole = s->kind == HEAP_STRETCH_WHOLE;
+
+	l->has_survivors = true;
+	l->stretches += s->attached_ns > 0;
+	l->whole_stretches += s->attached_ns > 0 && is_whole;
+	l->whole_ns += is_whole ? (uint64_t)s->attached_ns : 0;
+}
+
+static double error_of(const struct heap_ledger *l, double sampling)
+{
+	double error = 2 * sampling;
+
+	return l->told_bytes > 0 ? hypot(error, sqrt(l->error_bytes2) / l->told_bytes) : error;
+}
+
+unsigned heap_ledger_tell(struct heap_ledger *l, double sampling, uint64_t dropped, struct source_note *ret)
+{
+	double error = error_of(l, sampling);
+	unsigned n = 0;
+
+	ret[n++] =
+	        (struct source_note){ "heap.error_permille_max", (uint64_t)lrint(MIN(error, HEAP_ERROR_MAX) * 1000) };
+	ret[n++] = (struct source_note){ "heap.error_unknown_max", error > HEAP_ERROR_MAX }; /* too little was seen */
+	ret[n++] = (struct source_note){ "heap.probe_cost_ns", (uint64_t)l->cost_ns };
+	ret[n++] = (struct source_note){ "heap.probe_budget_ns", (uint64_t)l->paid_ns };
+	ret[n++] = (struct source_note){ "heap.duty_stretches", l->stretches };
+	if (l->has_survivors) /* in use says what outlived a stretch of this length on average */
+		ret[n++] = (struct source_note){ "heap.survivors_of_ms_max",
+			l->whole_stretches ? l->whole_ns / l->whole_stretches / NS_PER_MS : 0 };
+	ret[n++] = (struct source_note){ "heap.refused_sites_max", l->refused };
+	ret[n++] = (struct source_note){ "heap.files_over_limit_max", l->over };
+	ret[n++] = (struct source_note){ "heap.without_allocator_max", l->unknown };
+	ret[n++] = (struct source_note){ "heap.processes_waiting_max", l->waiting };
+	ret[n++] = (struct source_note){ "heap.processes_over_limit_max", l->full };
+	ret[n++] = (struct source_note){ "heap.objects_dropped_max", dropped };
+	*l = (struct heap_ledger){ .full = l->full };
+	return n;
+}

@@ -1,0 +1,27 @@
+/* What the ledger says of a window of heap: how far its numbers may be off, what probing took, and what was not seen.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+struct heap_stretch;
+struct source_note;
+
+struct heap_ledger {
+	/* added up by the source within a window */
+	double error_bytes2, told_bytes, cost_ns, paid_ns;
+	uint64_t stretches, whole_stretches, whole_ns;
+	bool has_survivors;
+	/* processes and what is not probed of them, those that are gone included */
+	uint64_t refused, unknown, over, waiting;
+	uint32_t full; /* processes beyond the limit, in all; stays */
+};
+
+/* One of those in which a process whose probes come out now and then was probed: what is in use is not known then. */
+void heap_ledger_add_stretch(struct heap_ledger *l, const struct heap_stretch *s);
+
+#define HEAP_LEDGER_NOTES 12
+
+/* sampling: relative standard error of the total by sampling alone. dropped: objects that are not followed. Returns how
+ * many notes, at most HEAP_LEDGER_NOTES; the next window begins. */
+unsigned heap_ledger_tell(struct heap_ledger *l, double sampling, uint64_t dropped, struct source_note *ret);
