@@ -486,7 +486,7 @@ enum {
 	RECORD_HEAP_LIVE = RECORD_SOURCE_FIRST + 1, /* the call that id was sampled in has returned address */
 	RECORD_HEAP_FREE,                           /* id is freed */
 	RECORD_HEAP_EXEC, /* pid runs another program now; its objects are gone. id: not its first thread called it */
-	RECORD_HEAP_FORK, /* id is the parent of pid */
+	RECORD_HEAP_FORK, /* id is the parent of pid; address of both: when, monotonic */
 	RECORD_HEAP_EXIT,
 	RECORD_HEAP_LOAD, /* pid has opened or closed libraries */
 };

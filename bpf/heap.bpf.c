@@ -343,9 +343,10 @@ int heap_return(struct uprobe_regs *ctx)
 SEC("uprobe")
 int heap_usdt(struct uprobe_regs *ctx)
 {
-	__u64 cookie = bpf_get_attach_cookie(ctx), address = operand(ctx, HEAP_COOKIE_OPERAND(cookie, 0)), id;
+	__u64 cookie = bpf_get_attach_cookie(ctx), address = operand(ctx, HEAP_COOKIE_OPERAND(cookie, 0)), id, weight;
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 	struct heap_counters *p = bpf_map_lookup_elem(&heap_processes, &pid);
+	__u64 *interval;
 
 	if (!p) {
 		count(COUNTER_HEAP_OTHER_PROCESS);
@@ -356,9 +357,17 @@ int heap_usdt(struct uprobe_regs *ctx)
 		release(pid, address);
 		return 0;
 	}
+	interval = bpf_map_lookup_elem(&heap_intervals, &pid);
+	if (!interval || !*interval)
+		return 0; /* the gate is closed */
+	weight = operand(ctx, HEAP_COOKIE_OPERAND(cookie, 2)) & ~HEAP_PERIOD_GIVEN;
+	p->calls++;
+	p->bytes += weight;
+	p->samples++;
 	id = __sync_fetch_and_add(&last_id, 1) + 1;
 	if (emit_sample_object(ctx, PROFILE_HEAP, operand(ctx, HEAP_COOKIE_OPERAND(cookie, 1)), id,
-	            HEAP_PERIOD_GIVEN | operand(ctx, HEAP_COOKIE_OPERAND(cookie, 2)), EMIT_IN_USER))
+	            HEAP_PERIOD_GIVEN | weight, EMIT_IN_USER) &&
+	        !(*interval & HEAP_ALLOCATED_ONLY))
 		hold(pid, address, id);
 	return 0;
 }
@@ -418,7 +427,7 @@ int heap_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 
-	tell(RECORD_HEAP_EXEC, pid, (__u32)ctx->args[1] != pid, 0);
+	tell(RECORD_HEAP_EXEC, pid, (__u32)ctx->args[1] != pid, bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -430,7 +439,7 @@ int heap_fork(struct bpf_raw_tracepoint_args *ctx)
 
 	if (from != to && BPF_CORE_READ(parent, mm) != BPF_CORE_READ(child, mm) &&
 	        bpf_map_lookup_elem(&heap_processes, &from))
-		tell(RECORD_HEAP_FORK, to, from, 0);
+		tell(RECORD_HEAP_FORK, to, from, bpf_ktime_get_ns());
 	return 0;
 }
 

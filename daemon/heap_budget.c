@@ -77,12 +77,17 @@ enum heap_stretch_kind heap_budget_next_kind(struct heap_budget *b)
 	return draw(b) < 0.5 ? HEAP_STRETCH_WHOLE : HEAP_STRETCH_CALLS;
 }
 
+static bool is_learned(const struct heap_lesson *l)
+{
+	return l->in_hits >= LESSON_HITS_MIN && l->out_progress > 0 && l->in_own > 0;
+}
+
 double heap_budget_hit_ns(const struct heap_budget *b)
 {
 	const struct heap_lesson *l = &b->lesson;
 	double own, known = b->prices.hit_ns;
 
-	if (l->in_hits < LESSON_HITS_MIN || l->out_progress <= 0 || l->in_own <= 0)
+	if (!is_learned(l))
 		return known * PRICE_MARGIN;
 	own = l->in_own * l->out_cpu / l->out_progress;
 	return MIN(MAX((l->in_cpu - own) / l->in_hits, LEARNED_MIN * known), LEARNED_MAX * known);
@@ -145,12 +150,14 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 {
 	double cpu = (double)(now->cpu_ns - b->last.cpu_ns), hits = (double)(now->hits - b->last.hits);
 	double samples_ns = (double)(now->samples - b->last.samples) * b->prices.sample_ns;
-	double cost = hits * heap_budget_hit_ns(b) + samples_ns, own = MAX(cpu - cost, 0.0);
+	double hits_ns = hits * heap_budget_hit_ns(b), cost = hits_ns + samples_ns, own = MAX(cpu - cost, 0.0);
+	double likely = samples_ns + hits_ns / (is_learned(&b->lesson) ? 1 : PRICE_MARGIN);
 	double progress = (double)(now->progress - b->last.progress);
-	struct heap_stretch more = { .total_ns = own, .total = progress };
+	struct heap_stretch more = { .total_ns = MAX(cpu - likely, 0.0), .total = progress };
 
 	if (b->is_attached) {
-		more.attached_ns = own;
+		more.attached_ns = more.total_ns;
+		more.cost_ns = likely;
 		more.attached = progress;
 		more.hits = hits;
 		more.calls = (double)(now->calls - b->last.calls);

@@ -16,6 +16,11 @@
 /* Stretches that differ up to so many times as much as chance makes them (mean square) are taken for alike. */
 #define CHANCE 2.0
 #define MIN_FOR_SPREAD 3
+/* Where no probes are in, one tick stands for up to so many (heap_ticks.c). */
+#define TICKS_SLOWER 10
+/* What probes are taken to cost is off by so much of it (standard error): before it is learned a program may differ,
+ * and one that wakes up for each hit pays several times as much as one whose probes are warm. */
+#define COST_ERROR 1.0
 
 void heap_estimate_init(struct heap_estimate *e, const struct heap_user_price *price)
 {
@@ -29,6 +34,7 @@ void heap_estimate_add(struct heap_estimate *e, const struct heap_stretch *more)
 	s->total_ns += more->total_ns;
 	s->total += more->total;
 	s->attached_ns += more->attached_ns;
+	s->cost_ns += more->cost_ns;
 	s->attached += more->attached;
 	s->hits += more->hits;
 	s->calls += more->calls;
@@ -146,14 +152,64 @@ static struct pool pool_of(const struct heap_estimate *e, enum heap_stretch_kind
 	return p;
 }
 
+/* What the share of the whole would be off by chance if it were told by ticks: relative, one standard error. As another
+ * tick might have come while the probes were out, none is not taken for a proof. */
+static double error_out_of_ticks(const struct heap_estimate *e, const struct heap_stretch *all)
+{
+	double slow = e->price.tick * TICKS_SLOWER, out = MAX(all->total - all->attached, 0.0) + slow;
+
+	return out / (all->attached + out) * sqrt(slow / out);
+}
+
+static double error_of_ticks(const struct heap_estimate *e, const struct heap_stretch *all)
+{
+	double out = MAX(all->total - all->attached, 0.0) + e->price.tick * TICKS_SLOWER;
+	double in = out / (all->attached + out) * sqrt(e->price.tick / MAX(all->attached, e->price.tick));
+
+	return hypot(in, error_out_of_ticks(e, all));
+}
+
+static double own_ns(const struct heap_stretch *s, double moved)
+{
+	return MAX(s->attached_ns - moved * COST_ERROR * s->cost_ns, OWN_FRACTION_MIN * (s->attached_ns + s->cost_ns));
+}
+
+static double error_of_time(const struct heap_stretch *all)
+{
+	double out = all->total_ns - all->attached_ns, own = own_ns(all, 0);
+
+	return out > 0 ? out / (out + own) * COST_ERROR * all->cost_ns / own : 0;
+}
+
+static void sum_up(const struct heap_estimate *e, struct heap_stretch *ret)
+{
+	*ret = (struct heap_stretch){ 0 };
+	for (unsigned i = 0; i < e->n; i++) {
+		const struct heap_stretch *s = &e->stretches[i];
+
+		ret->total_ns += s->total_ns;
+		ret->total += s->total;
+		ret->attached_ns += s->attached_ns;
+		ret->attached += s->attached;
+		ret->cost_ns += s->cost_ns;
+	}
+}
+
+/* Whether this window goes by CPU time. */
+static bool is_by_time(const struct heap_estimate *e)
+{
+	struct heap_stretch all;
+
+	sum_up(e, &all);
+	return all.total <= 0 || (all.total_ns > 0 && error_of_time(&all) < error_of_ticks(e, &all));
+}
+
 /* Progress of the program's own with the probes in. */
 static double own_progress(
         const struct heap_stretch *s, const struct pool *pool, const struct heap_estimate *e, double u, double moved)
 {
 	double attached = s->attached + (pool->own_part > 0 ? e->price.tick : 0), pooled, own;
 
-	if (s->total <= 0)
-		return s->attached_ns;
 	if (pool->by_call.is_known) {
 		pooled = (pool->by_call.x + moved * sqrt(pool->by_call.variance)) * s->calls;
 		attached = pooled + pool->own_part * (attached - pooled);
@@ -162,10 +218,10 @@ static double own_progress(
 	return MAX(own, OWN_FRACTION_MIN * attached);
 }
 
-static double total_progress(const struct heap_stretch *s, double own)
+static double total_progress(const struct heap_stretch *s, double own, bool by_time)
 {
-	if (s->total <= 0)
-		return s->total_ns;
+	if (by_time)
+		return MAX(s->total_ns - s->attached_ns, 0.0) + own;
 	return s->total - s->attached + own; /* what a hit added is not progress */
 }
 
@@ -176,11 +232,13 @@ struct total {
 static void add_up(const struct heap_estimate *e, const struct pool *pools, const struct moves *m, struct total *ret)
 {
 	double u = user_ns(e, m);
+	bool by_time = is_by_time(e);
 
 	*ret = (struct total){ 0 };
 	for (unsigned i = 0; i < e->n; i++) {
 		const struct heap_stretch *s = &e->stretches[i];
-		double own = own_progress(s, &pools[s->kind], e, u, m->x[s->kind]), total = total_progress(s, own);
+		double own = by_time ? own_ns(s, m->guess) : own_progress(s, &pools[s->kind], e, u, m->x[s->kind]);
+		double total = total_progress(s, own, by_time);
 		double estimate = own > 0 ? s->bytes * MAX(total / own, 1.0) : s->bytes;
 
 		ret->estimate += estimate;
@@ -200,20 +258,23 @@ struct heap_scale heap_estimate_close_stretch(struct heap_estimate *e)
 	struct heap_scale scale = { 1, 1 };
 	struct pool pool;
 	double own, total;
+	bool by_time;
 
 	if (e->n == HEAP_STRETCHES_MAX || (s->attached_ns <= 0 && s->attached <= 0 && s->hits <= 0))
 		return scale;
 	e->stretches[e->n++] = *s;
 	add_to_kind(&e->learned[s->kind], s);
 	pool = pool_of(e, s->kind);
-	own = own_progress(s, &pool, e, heap_estimate_user_ns(e), 0);
-	e->last_own = own;
-	total = total_progress(s, own);
+	by_time = is_by_time(e);
+	e->last_own = own_progress(s, &pool, e, heap_estimate_user_ns(e), 0);
+	own = by_time ? own_ns(s, 0) : e->last_own;
+	total = total_progress(s, own, by_time);
 	if (own > 0) {
 		scale.allocated = MAX(total / own, 1.0);
-		scale.in_use = MAX((total + e->unfollowed) / own, 1.0);
+		scale.in_use = MAX((total + (by_time ? e->unfollowed_ns : e->unfollowed)) / own, 1.0);
 	}
-	e->unfollowed = s->kind == HEAP_STRETCH_WHOLE ? 0 : e->unfollowed + total;
+	e->unfollowed = s->kind == HEAP_STRETCH_WHOLE ? 0 : e->unfollowed + s->total;
+	e->unfollowed_ns = s->kind == HEAP_STRETCH_WHOLE ? 0 : e->unfollowed_ns + s->total_ns;
 	e->told[e->n - 1] = s->bytes * scale.allocated;
 	*s = (struct heap_stretch){ 0 };
 	return scale;
@@ -258,7 +319,8 @@ static double common_error(const struct heap_estimate *e, const struct pool *poo
 static void judge(const struct heap_estimate *e, struct heap_window *ret)
 {
 	const struct pool pools[] = { pool_of(e, HEAP_STRETCH_WHOLE), pool_of(e, HEAP_STRETCH_CALLS) };
-	double told = 0, seen = 0, common, student;
+	double told = 0, seen = 0, common, student, out;
+	struct heap_stretch all;
 	struct total t;
 
 	for (unsigned i = 0; i < e->n; i++) {
@@ -266,11 +328,17 @@ static void judge(const struct heap_estimate *e, struct heap_window *ret)
 		seen += e->stretches[i].bytes;
 	}
 	add_up(e, pools, &(struct moves){ 0 }, &t);
-	if (told <= 0 || t.estimate <= 0 || t.total <= t.own)
+	sum_up(e, &all);
+	ret->is_by_time = is_by_time(e);
+	out = ret->is_by_time || all.total_ns <= all.attached_ns ? 0 : error_out_of_ticks(e, &all);
+	if (told <= 0 || t.estimate <= 0 || t.total <= t.own) {
+		ret->error = 2 * out;
 		return;
+	}
 	common = common_error(e, pools, t.estimate);
 	/* the mean of a reciprocal is more than the reciprocal of the mean */
 	ret->factor = MAX(t.estimate / (1 + common * common), seen) / told;
+	common = hypot(common, out);
 	if (e->n <
 	        2) { /* one look says nothing of its spread: nothing at all may have happened else, or as much again */
 		ret->error = hypot(2 * common, t.total / t.own - 1);
@@ -285,7 +353,7 @@ void heap_estimate_close_window(struct heap_estimate *e, struct heap_window *ret
 	*ret = (struct heap_window){ .factor = 1 };
 	judge(e, ret);
 	e->n = 0;
-	e->unfollowed = 0;
+	e->unfollowed = e->unfollowed_ns = 0;
 	for (int k = 0; k < HEAP_STRETCH_KINDS; k++)
 		fade(&e->learned[k]);
 }

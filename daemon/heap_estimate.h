@@ -12,6 +12,10 @@
  * x = p + u * h of user time by allocation: two kinds give both p and u (a line through two points, p is where it meets
  * h = 0). What was measured on a process of our own is a first guess at u, weighed by how far it was found to be off.
  *
+ * A program that mostly sleeps, or comes to its end soon, sees hardly any tick: one may fall into the stretch and none
+ * beside it. But its probes cost it little, so its CPU time net of that cost is known well. Each window goes by what is
+ * known better of the two.
+ *
  * Ticks are few in a stretch (chance makes 10 to 20 %), so x is taken from all stretches of a kind, but where stretches
  * differ by more than chance makes, as with a program in phases, from each by as much (James and Stein). Each stretch
  * is scaled by itself, as one ends when its hits have cost enough: all put together would weigh phases with many hits
@@ -39,7 +43,8 @@ struct heap_user_price {
 
 /* Of some time: counts, and what was seen of them while the probes were in. */
 struct heap_stretch {
-	double total_ns, attached_ns; /* of the program's own CPU time: serve where no tick came */
+	double total_ns, attached_ns; /* of the program's own CPU time, net of what the probes took */
+	double cost_ns;               /* that, meanwhile, at a price that may be off */
 	double total, attached;       /* progress */
 	double hits, calls, bytes;    /* seen */
 	enum heap_stretch_kind kind;
@@ -58,8 +63,8 @@ struct heap_estimate {
 	struct heap_stretch stretches[HEAP_STRETCHES_MAX]; /* that are over, of this window */
 	double told[HEAP_STRETCHES_MAX];                   /* with the scale that was given for each */
 	unsigned n;
-	double last_own;   /* progress of the program's own with the probes in, in the last stretch that is over */
-	double unfollowed; /* total progress of stretches without frees since the last one with them */
+	double last_own; /* progress of the program's own with the probes in, in the last stretch that is over */
+	double unfollowed, unfollowed_ns; /* in all stretches without frees since the last one with them */
 	struct heap_kind learned[HEAP_STRETCH_KINDS];
 };
 
@@ -81,6 +86,8 @@ struct heap_window {
 	/* Relative error of the total beside that of sampling which 95 of 100 windows keep within; 0 where the probes
 	 * were in all the time. Above HEAP_ERROR_MAX it is as good as not known. */
 	double error;
+	bool is_by_time; /* told by CPU time net of the probes' price: what that is off by is much the same in all
+	                    processes */
 };
 #define HEAP_ERROR_MAX 1.0
 void heap_estimate_close_window(struct heap_estimate *e, struct heap_window *ret);

@@ -21,7 +21,9 @@ static double error_of(const struct heap_ledger *l, double sampling)
 {
 	double error = 2 * sampling;
 
-	return l->told_bytes > 0 ? hypot(error, sqrt(l->error_bytes2) / l->told_bytes) : error;
+	return l->told_bytes > 0
+	               ? hypot(error, sqrt(l->error_bytes2 + l->common_bytes * l->common_bytes) / l->told_bytes)
+	               : error;
 }
 
 unsigned heap_ledger_tell(struct heap_ledger *l, double sampling, uint64_t dropped, struct source_note *ret)

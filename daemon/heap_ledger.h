@@ -9,7 +9,8 @@ struct source_note;
 
 struct heap_ledger {
 	/* added up by the source within a window */
-	double error_bytes2, told_bytes, cost_ns, paid_ns;
+	double error_bytes2, common_bytes; /* squares of what is off by chance; what is off alike in all processes */
+	double told_bytes, cost_ns, paid_ns;
 	uint64_t stretches, whole_stretches, whole_ns;
 	bool has_survivors;
 	/* processes and what is not probed of them, those that are gone included */

@@ -18,6 +18,9 @@
 
 #define LOAD_SCAN_AFTER_NS (20 * NS_PER_MS) /* a library is opened with those that it needs */
 #define LOAD_SCANS_APART_NS (200 * NS_PER_MS)
+#define INTERVAL_MIN 64.0
+#define SAMPLING_SHARE 0.25 /* of the budget, at most, for samples: the rest is for hits */
+#define HITS_PER_SAMPLE 16.0
 
 _Static_assert((int)HEAP_MALLOC == (int)SITE_MALLOC && (int)HEAP_FREE == (int)SITE_FREE &&
                        (int)HEAP_LOADER == (int)SITE_LOADER && (int)HEAP_NULL_IS_MALLOC == (int)SITE_NULL_IS_MALLOC &&
@@ -121,6 +124,25 @@ int heap_process_read(struct heap_process *p, int counters_fd)
 	}
 	p->meter = m;
 	return 0;
+}
+
+bool heap_process_adapt_interval(struct heap_process *p, uint64_t coarsest)
+{
+	double hits = (double)(p->meter.hits - p->meter_at_tick.hits);
+	double bytes = (double)(p->meter.bytes - p->meter_at_tick.bytes);
+	double paid = p->budget.paid_ns - p->paid_at_tick, samples, interval;
+
+	p->meter_at_tick = p->meter;
+	p->paid_at_tick = p->budget.paid_ns;
+	if (hits < 1 || bytes < 1)
+		return false;
+	samples = MAX(SAMPLING_SHARE * paid / p->budget.prices.sample_ns, hits / HITS_PER_SAMPLE / 4);
+	samples = MIN(samples, hits / HITS_PER_SAMPLE * 4);
+	interval = MIN(MAX(bytes / MAX(samples, 1.0), INTERVAL_MIN), (double)coarsest);
+	if (interval >= 0.8 * (double)p->interval && interval <= 1.25 * (double)p->interval)
+		return false;
+	p->interval = (uint64_t)interval;
+	return true;
 }
 
 /* ---- its files ---- */

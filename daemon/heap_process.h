@@ -34,6 +34,7 @@ struct heap_process {
 	uint64_t interval; /* in force while the gate is open */
 	uint64_t last_attach_ns;
 	double error_bytes;             /* so far may what was told in this window be off */
+	double common_bytes;            /* and what is off alike in all processes */
 	struct heap_counters *counters; /* room for one of each CPU */
 	struct heap_meter meter, meter_at_tick;
 	double paid_at_tick;
@@ -65,6 +66,10 @@ bool heap_process_is_nested(const struct heap_process *p, const struct user_fram
 
 /* CPU time so far; -ESRCH where it is gone. */
 int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns);
+
+/* Samples as fine as their part of the budget allows, judged by what came since the last time, but never coarser than
+ * was asked for. Whether interval is another one now. */
+bool heap_process_adapt_interval(struct heap_process *p, uint64_t coarsest);
 
 /* The map of counters, which has one value a CPU: makes the process known; adds up what was counted. */
 int heap_process_make_known(const struct heap_process *p, int counters_fd);

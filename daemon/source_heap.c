@@ -27,7 +27,6 @@
 
 #define RING_BYTES (256u << 10)
 #define INTERVAL_DEFAULT (512u << 10)
-#define INTERVAL_MIN 64u
 #define BUDGET_ALWAYS 0.03
 #define BUDGET_ON_DEMAND 0.05
 /* So much of one core is allowed for all targets together, however little they run: it slows nobody noticeably, and a
@@ -37,8 +36,6 @@
 #define SAMPLE_NS 12000.0 /* a stack, and its way through the ring (bench/heap) */
 #define USER_ERROR_SHARE                                                                                               \
 	0.1 /* of a hit's price: by how much more the code after it can be slowed than our own (bench/heap-bias) */
-#define SAMPLING_SHARE 0.25 /* of the budget, at most, for samples: the rest is for hits */
-#define HITS_PER_SAMPLE 16.0
 #define STEP_NS (10 * NS_PER_MS) /* how often accounts are looked at */
 #define STEPS_OUT 10             /* in so many steps once, where they are many and their probes are out */
 /* Processes that are probed at a time, and a turn where more are to be: putting probes in takes 0.5 ms of CPU time and
@@ -117,7 +114,7 @@ static void tell(struct source_instance *i, struct heap_process *p)
 
 	heap_estimate_close_window(&p->budget.estimate, &w);
 	heap_objects_report(h->objects, (uint32_t)p->pid, w.factor, deliver, i);
-	p->error_bytes += w.error * (h->ledger.told_bytes - before);
+	*(w.is_by_time ? &p->common_bytes : &p->error_bytes) += w.error * (h->ledger.told_bytes - before);
 }
 
 /* Settles what a process allocated since the last time. */
@@ -146,7 +143,8 @@ static void close_window(struct source_instance *i, struct heap_process *p)
 	h->ledger.paid_ns += p->budget.paid_ns;
 	p->budget.cost_ns = p->budget.paid_ns = p->paid_at_tick = 0;
 	h->ledger.error_bytes2 += p->error_bytes * p->error_bytes;
-	p->error_bytes = 0;
+	h->ledger.common_bytes += p->common_bytes;
+	p->error_bytes = p->common_bytes = 0;
 	/* frees that were not seen leave nothing to be known of what is in use, however long the probes stay in now */
 	p->is_duty = heap_process_has_allocator(p) && (!p->budget.is_attached || p->budget.kind == HEAP_STRETCH_CALLS);
 }
@@ -342,8 +340,19 @@ static int target_new(struct source_instance *i, pid_t pid, struct target **ret)
 	return 0;
 }
 
-/* Its first scan comes after so long; 0: at once. */
-static int add_process(struct source_instance *i, pid_t pid, uint64_t after_ns)
+/* What it ran since then, before we came to know of it, is not seen: it may have been on all CPUs. */
+static void add_unseen(struct heap_process *p, uint64_t since_ns)
+{
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+	double most = since_ns && now > since_ns ? (double)(now - since_ns) * libbpf_num_possible_cpus() : 0;
+
+	heap_estimate_add(
+	        &p->budget.estimate, &(struct heap_stretch){ .total_ns = MIN((double)p->first_cpu_ns, most) });
+}
+
+/* since_ns: when its program began, if that is only just now; else 0. Its first scan comes after so long; 0: at once.
+ */
+static int add_process(struct source_instance *i, pid_t pid, uint64_t since_ns, uint64_t after_ns)
 {
 	struct heap *h = i->implementation;
 	_cleanup_(target_freep) struct target *t = NULL;
@@ -359,6 +368,7 @@ static int add_process(struct source_instance *i, pid_t pid, uint64_t after_ns)
 	p = t->process;
 	(void)read_meter(h, p);
 	heap_budget_init(&p->budget, h->budget, &h->commons, &h->prices, &p->meter);
+	add_unseen(p, since_ns);
 	p->is_duty = !heap_budget_may_attach(&p->budget);
 	HASH_ADD_INT(h->processes, pid, t);
 	if (!t->hh.tbl)
@@ -371,12 +381,12 @@ static int add_process(struct source_instance *i, pid_t pid, uint64_t after_ns)
 	return 0;
 }
 
-static void add_if_selected(struct source_instance *i, pid_t pid)
+static void add_if_selected(struct source_instance *i, pid_t pid, uint64_t since_ns)
 {
 	struct heap *h = i->implementation;
 
 	if (pid != getpid() && targets_match(&h->targets, bpf_map__fd(h->skel->maps.selected_pids), pid))
-		(void)add_process(i, pid, 0);
+		(void)add_process(i, pid, since_ns, 0);
 }
 
 static void add_running(struct source_instance *i)
@@ -386,7 +396,7 @@ static void add_running(struct source_instance *i)
 
 	while (proc && (d = readdir(proc)))
 		if (isdigit((unsigned char)d->d_name[0]))
-			add_if_selected(i, (pid_t)strtol(d->d_name, NULL, 10));
+			add_if_selected(i, (pid_t)strtol(d->d_name, NULL, 10), 0);
 }
 
 static void scan_all(void *userdata)
@@ -474,25 +484,11 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
-/* As fine as its part of the budget allows, but never coarser than was asked for. */
 static void adapt_interval(struct source_instance *i, struct heap_process *p)
 {
 	struct heap *h = i->implementation;
-	double hits = (double)(p->meter.hits - p->meter_at_tick.hits);
-	double bytes = (double)(p->meter.bytes - p->meter_at_tick.bytes);
-	double paid = p->budget.paid_ns - p->paid_at_tick, samples, interval;
 
-	p->meter_at_tick = p->meter;
-	p->paid_at_tick = p->budget.paid_ns;
-	if (h->is_interval_fixed || hits < 1 || bytes < 1)
-		return;
-	samples = MAX(SAMPLING_SHARE * paid / SAMPLE_NS, hits / HITS_PER_SAMPLE / 4);
-	samples = MIN(samples, hits / HITS_PER_SAMPLE * 4);
-	interval = MIN(MAX(bytes / MAX(samples, 1.0), (double)INTERVAL_MIN), (double)i->period);
-	if (interval >= 0.8 * (double)p->interval && interval <= 1.25 * (double)p->interval)
-		return;
-	p->interval = (uint64_t)interval;
-	if (p->budget.is_attached)
+	if (!h->is_interval_fixed && heap_process_adapt_interval(p, i->period) && p->budget.is_attached)
 		(void)set_interval(h, p, p->interval);
 }
 
@@ -522,7 +518,7 @@ static bool heap_values(struct source_instance *i, const struct sample_record *r
 	return false; /* told when its stretch is over and its scale is known */
 }
 
-static void on_exec(struct source_instance *i, pid_t pid, bool by_other_thread)
+static void on_exec(struct source_instance *i, pid_t pid, uint64_t since_ns, bool by_other_thread)
 {
 	struct heap *h = i->implementation;
 	struct target *t = find(h, pid);
@@ -532,7 +528,7 @@ static void on_exec(struct source_instance *i, pid_t pid, bool by_other_thread)
 		t = NULL;
 	}
 	if (!t) {
-		add_if_selected(i, pid);
+		add_if_selected(i, pid, since_ns);
 		return;
 	}
 	heap_objects_forget(h->objects, (uint32_t)pid, drop_live, h);
@@ -542,13 +538,13 @@ static void on_exec(struct source_instance *i, pid_t pid, bool by_other_thread)
 	scan(i, t->process);
 }
 
-static void on_fork(struct source_instance *i, pid_t child)
+static void on_fork(struct source_instance *i, pid_t child, uint64_t since_ns)
 {
 	struct target *t = find(i->implementation, child);
 
 	if (t)
 		forget_process(i, t); /* its exit was lost */
-	(void)add_process(i, child, FORK_SCAN_AFTER_NS);
+	(void)add_process(i, child, since_ns, FORK_SCAN_AFTER_NS);
 }
 
 static int heap_record(struct source_instance *i, const void *record, size_t size)
@@ -567,10 +563,10 @@ static int heap_record(struct source_instance *i, const void *record, size_t siz
 		heap_objects_release(h->objects, r->id);
 		return 0;
 	case RECORD_HEAP_EXEC:
-		on_exec(i, (pid_t)r->pid, r->id != 0);
+		on_exec(i, (pid_t)r->pid, r->address, r->id != 0);
 		return 0;
 	case RECORD_HEAP_FORK:
-		on_fork(i, (pid_t)r->pid);
+		on_fork(i, (pid_t)r->pid, r->address);
 		return 0;
 	case RECORD_HEAP_LOAD:
 		t = find(h, (pid_t)r->pid);

@@ -6,6 +6,7 @@
  *   fork N      N children, which allocate, run on for up to 3 ms and end
  *   many N      N children, which allocate 20 times a second; ends when its standard input does
  *   threads N   N threads that allocate 1,000 blocks of 100 bytes each, after 2 s and little by little
+ *   start N     the same from the beginning
  *   keep N      2 children that keep N blocks each, one in 500 us of CPU time; ends when both have them
  *
  * Exits 0 when all went well for it and for its children. */
@@ -198,11 +199,12 @@ static void *turn(void *arg)
 	return NULL;
 }
 
-static int threads(long n)
+static int threads(long n, int at_once)
 {
 	pthread_t list[64];
 
-	rest_us(2000000); /* until the probes are in */
+	if (!at_once)
+		rest_us(2000000); /* until the probes are in */
 	for (long i = 0; i < n && i < 64; i++)
 		if (pthread_create(&list[i], NULL, turn, NULL) != 0)
 			return 1;
@@ -229,7 +231,7 @@ int main(int argc, char **argv)
 		return many(n);
 	if (strcmp(argv[1], "keep") == 0)
 		return keep(n);
-	if (strcmp(argv[1], "threads") == 0)
-		return threads(n);
+	if (strcmp(argv[1], "threads") == 0 || strcmp(argv[1], "start") == 0)
+		return threads(n, argv[1][0] == 's');
 	return 2;
 }

@@ -307,6 +307,70 @@ static void the_stated_error_covers_the_real_one(void **state)
 	assert_true(stated / 100 < 0.5);
 }
 
+/* One that comes to its end soon, or mostly sleeps, and is probed from some time on: it sees a tick or two, or none. */
+static double late_and_short(double in_from_ms, double hits_per_ms, unsigned seed, double *ret_error)
+{
+	const struct heap_prices prices = {
+		.hit_ns = HIT_NS, .sample_ns = SAMPLE_NS, .user = { .ns = USER_NS, .error_ns = USER_NS, .tick = MS }
+	};
+	struct heap_meter now = { .time_ns = seed + 1 };
+	double own_ms = 60, bytes_per_ms = 1000, cpu = 0, progress = 0, slow_in = drand48() * 10, fast_in = drand48();
+	struct heap_commons commons;
+	struct heap_budget b;
+	struct heap_scale scale;
+	struct heap_window window;
+
+	heap_commons_init(&commons, 1, now.time_ns);
+	heap_budget_init(&b, 0.05, &commons, &prices, &now);
+	for (double at = 0; at < own_ms; at += 0.5) { /* half a millisecond of its own in 10 ms of time */
+		double user = 0.5;
+
+		b.is_attached = at >= in_from_ms;
+		cpu += 0.5;
+		if (b.is_attached) {
+			cpu += 0.5 * hits_per_ms * HIT_NS / MS;
+			user += 0.5 * hits_per_ms * USER_NS / MS;
+			now.hits += (uint64_t)(0.5 * hits_per_ms);
+			now.calls += (uint64_t)(0.25 * hits_per_ms);
+			now.bytes += (uint64_t)(0.5 * bytes_per_ms);
+			for (fast_in -= user; fast_in < 0; fast_in += 1)
+				progress += 1;
+		} else {
+			for (slow_in -= user; slow_in < 0; slow_in += 10)
+				progress += 10;
+		}
+		now.time_ns += (uint64_t)(10 * MS);
+		now.cpu_ns = (uint64_t)(cpu * MS);
+		now.progress = (uint64_t)(progress * MS);
+		(void)heap_budget_step(&b, &now);
+	}
+	scale = heap_budget_close_stretch(&b);
+	heap_estimate_close_window(&b.estimate, &window);
+	*ret_error = window.error;
+	return (double)now.bytes * scale.allocated * window.factor / (own_ms * bytes_per_ms);
+}
+
+static void what_hardly_sees_a_tick_is_scaled_and_says_how_well(void **state)
+{
+	double sum = 0, error;
+	int covered = 0;
+
+	(void)state;
+	srand48(3);
+	for (unsigned run = 0; run < 100; run++) {
+		double hits = 20 + 600 * drand48(), ratio = late_and_short(6 + 42 * drand48(), hits, run, &error);
+
+		covered += fabs(ratio - 1) <= error;
+		sum += ratio;
+	}
+	assert_true(covered >= 90);
+	assert_true(fabs(sum / 100 - 1) < 0.15);
+	/* by CPU time it is known well where the probes cost little */
+	assert_true(fabs(late_and_short(40, 20, 1, &error) - 1) < 0.1 && error < 2.5);
+	/* from the beginning on it is known for certain */
+	assert_true(fabs(late_and_short(0, 20, 1, &error) - 1) < 0.001 && error == 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(slow_allocators_are_never_detached),
 	cmocka_unit_test(a_program_that_mostly_sleeps_is_seen_whole),
@@ -315,6 +379,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(many_new_programs_cost_no_more_than_the_commons),
 	cmocka_unit_test(phases_of_few_hits_weigh_what_they_are),
 	cmocka_unit_test(the_stated_error_covers_the_real_one),
+	cmocka_unit_test(what_hardly_sees_a_tick_is_scaled_and_says_how_well),
 };
 
 UNIT_MAIN(tests)
