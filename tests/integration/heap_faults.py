@@ -153,6 +153,8 @@ def many(scratch, n, seconds):
     check.that(left == 0, f"{n} programs: {left} breakpoints are left in them")
     out = target.communicate("\n", timeout=30)[0]
     check.that(target.returncode == 0, f"{n} programs: {out.split()[-2]} died")
+    # those that are still coming to their end would count for the next case
+    check.that(wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children)), f"{n} programs: all have ended")
 
 
 def a_hundred(scratch):
