@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "daemon/upload_config.h"
 #include "daemon/upload_dir.h"
 #include "daemon/upload_state.h"
 #include "export/client.h"
@@ -20,7 +21,6 @@
 #define SAVE_NS (10 * NS_PER_SEC) /* counters may be this far behind on disk */
 #define CRASHES_MAX 3             /* of the child over one window: then it is set aside */
 #define REFUSED_PAUSE_MAX_NS (10 * NS_PER_SEC)
-#define CHILD_MEMORY_MAX (512ull << 20)
 #define TRIM_EVERY 16
 #define LAST_REPLY_MS 2000
 
@@ -86,18 +86,6 @@ static int on_save_timer(sd_event_source *s, uint64_t usec, void *userdata)
 	(void)usec;
 	save(userdata);
 	return 0;
-}
-
-static struct export_files files_of(const struct upload *u)
-{
-	const struct config_upload *c = u->config;
-
-	return (struct export_files){ {
-		[EXPORT_FILE_TOKEN] = c->token_file,
-		[EXPORT_FILE_CA] = c->ca_file,
-		[EXPORT_FILE_CERT] = c->cert_file,
-		[EXPORT_FILE_KEY] = c->key_file,
-	} };
 }
 
 /* ---- outcomes -----------------------------------------------------------------------------------------------------
@@ -209,7 +197,7 @@ static void set_aside(struct upload *u, enum spool_state state, uint64_t parts_d
 /* Did the destination judge by a token that is no longer the one in the file? */
 static bool has_new_credentials(const struct upload *u)
 {
-	struct export_files files = files_of(u);
+	struct export_files files = upload_config_files(u->config);
 
 	return export_files_stamp(&files) != u->child_stamp;
 }
@@ -315,67 +303,10 @@ static int on_child_exit(sd_event_source *s, int fd, uint32_t events, void *user
 	return 0;
 }
 
-static json_t *list_json(const struct config_list *l)
-{
-	json_t *array = json_array();
-
-	for (size_t i = 0; i < l->n; i++)
-		(void)json_array_append_new(array, json_string(l->items[i]));
-	return array;
-}
-
-static json_t *headers_json(const struct config_list *l)
-{
-	json_t *o = json_object();
-
-	for (size_t i = 0; i < l->n; i++) {
-		_cleanup_free_ char *name = strndup(l->items[i], strcspn(l->items[i], ":"));
-		const char *value = strchr(l->items[i], ':') + 1;
-
-		if (name)
-			(void)json_object_set_new(o, name, json_string(value + strspn(value, " \t")));
-	}
-	return o;
-}
-
-static void set_text(json_t *o, const char *key, const char *value)
-{
-	if (value)
-		(void)json_object_set_new(o, key, json_string(value));
-}
-
-/* As export/config.h has it. */
-static char *config_text(const struct upload *u)
-{
-	const struct config_upload *c = u->config;
-	json_t *o = json_copy(u->common);
-	char *text;
-
-	set_text(o, "name", c->name);
-	set_text(o, "protocol", c->protocol);
-	set_text(o, "url", c->url);
-	set_text(o, "compression", c->compression);
-	set_text(o, "encoding", c->encoding);
-	set_text(o, "tenant", c->tenant_id);
-	set_text(o, "proxy", c->proxy);
-	(void)json_object_set_new(o, "headers", headers_json(&c->headers));
-	(void)json_object_set_new(o, "attributes", list_json(&c->attributes));
-	(void)json_object_set_new(o, "timeout_ms", json_integer((json_int_t)(c->timeout_ns / NS_PER_MS)));
-	(void)json_object_set_new(o, "samples_max", json_integer((json_int_t)c->samples_max));
-	(void)json_object_set_new(o, "bytes_max", json_integer((json_int_t)c->request_bytes));
-	(void)json_object_set_new(o, "memory_max", json_integer((json_int_t)CHILD_MEMORY_MAX));
-	(void)json_object_set_new(o, "processes", json_boolean(c->processes));
-	(void)json_object_set_new(o, "timestamps", json_boolean(c->timestamps));
-	(void)json_object_set_new(o, "payload", json_boolean(c->payload));
-	text = json_dumps(o, JSON_COMPACT);
-	json_decref(o);
-	return text;
-}
-
 static int start_child(struct upload *u)
 {
-	_cleanup_free_ char *config = config_text(u);
-	struct export_files files = files_of(u);
+	_cleanup_free_ char *config = upload_config_text(u->config, u->common);
+	struct export_files files = upload_config_files(u->config);
 	const char *bad = NULL;
 	char text[EXPORT_ERROR_MAX];
 	int r;
@@ -467,7 +398,7 @@ static void look_at_credentials(struct upload *u, uint64_t stamp)
  * parts that were sent are no parts any more. */
 static void look_at_config(struct upload *u)
 {
-	_cleanup_free_ char *config = config_text(u);
+	_cleanup_free_ char *config = upload_config_text(u->config, u->common);
 	uint64_t stamp = config ? XXH3_64bits(config, strlen(config)) : 0;
 
 	if (!stamp || stamp == u->state.config_stamp)
@@ -483,7 +414,7 @@ static void look_at_config(struct upload *u)
 /* Begins with the oldest window that waits where nothing is under way. */
 static void pump(struct upload *u)
 {
-	struct export_files files = files_of(u);
+	struct export_files files = upload_config_files(u->config);
 	_cleanup_close_ int input = -1;
 	struct spool_entry e;
 	int r;
@@ -592,6 +523,12 @@ unsigned upload_take_back(struct upload *u)
 const char *upload_name(const struct upload *u)
 {
 	return u->config->name;
+}
+
+static void set_text(json_t *o, const char *key, const char *value)
+{
+	if (value)
+		(void)json_object_set_new(o, key, json_string(value));
 }
 
 static void set_number(json_t *o, const char *key, uint64_t value)
