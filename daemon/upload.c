@@ -18,11 +18,11 @@
 #include "export/retry.h"
 #include "store/spool.h"
 
-#define SAVE_NS (10 * NS_PER_SEC) /* counters may be this far behind on disk */
-#define CRASHES_MAX 3             /* of the child over one window: then it is set aside */
+#define CRASHES_MAX 3 /* of the child over one window: then it is set aside */
 #define REFUSED_PAUSE_MAX_NS (10 * NS_PER_SEC)
 #define TRIM_EVERY 16
 #define LAST_REPLY_MS 2000
+#define LAST_PART_MS 200 /* from the last part to the reply */
 
 struct upload {
 	sd_event *event;
@@ -33,12 +33,14 @@ struct upload {
 	int output_dirfd; /* of pprof-dir, else -1 */
 
 	struct export_child child;
-	sd_event_source *reply_source, *exit_source, *timer, *save_timer;
+	sd_event_source *reply_source, *exit_source, *timer;
 	uint64_t child_stamp; /* of token and certificates, when the child was started */
 	bool is_busy, is_waiting, is_behind;
-	uint64_t job, job_sequence, job_parts; /* what is under way, and what was done of it before */
+	uint64_t job, job_sequence, job_parts; /* what is under way, and what is done of it */
+	struct export_progress told;           /* of it, and counted */
 	uint64_t crash_sequence;
 	unsigned crashes, failures, until_trim;
+	int note_error; /* the last failure to write something down */
 	uint64_t retry_at_ns;
 	char output_name[UPLOAD_DIR_NAME_MAX];
 
@@ -46,6 +48,13 @@ struct upload {
 };
 
 static void pump(struct upload *u);
+
+/* The longest that one request may take, reading and cutting the window included: beyond, the child hangs. */
+static void limit_job(struct upload *u)
+{
+	(void)sd_event_source_set_time_relative(u->timer, (60 * NS_PER_SEC + 60 * u->config->timeout_ns) / 1000);
+	(void)sd_event_source_set_enabled(u->timer, SD_EVENT_ONESHOT);
+}
 
 /* ---- state --------------------------------------------------------------------------------------------------------
  */
@@ -62,30 +71,45 @@ static bool is_waiting(const struct upload *u, const char *name)
 	return false;
 }
 
-static void save(struct upload *u)
+/* Something could not be written down: what follows from that after a kill is in docs/upload.md. Said when it begins.
+ */
+static void fail_note(struct upload *u, const char *what, int r)
 {
-	/* A full disk: the counters are behind, the windows are not. */
-	(void)upload_state_save(&u->state, spool_dirfd(u->spool));
-	(void)sd_event_source_set_enabled(u->save_timer, SD_EVENT_OFF);
+	u->state.c.failed_notes++;
+	if (u->note_error != r)
+		(void)log_err(r, "upload %s: cannot note %s", u->config->name, what);
+	u->note_error = r;
 }
 
-static void save_soon(struct upload *u)
+static void save(struct upload *u, bool is_synced)
 {
-	int enabled = SD_EVENT_OFF;
+	int r = upload_state_save(&u->state, spool_dirfd(u->spool), is_synced);
 
-	(void)sd_event_source_get_enabled(u->save_timer, &enabled);
-	if (enabled != SD_EVENT_OFF)
-		return;
-	(void)sd_event_source_set_time_relative(u->save_timer, SAVE_NS / 1000);
-	(void)sd_event_source_set_enabled(u->save_timer, SD_EVENT_ONESHOT);
+	if (r < 0)
+		fail_note(u, "what was put and counted", r);
+	else
+		u->note_error = 0;
 }
 
-static int on_save_timer(sd_event_source *s, uint64_t usec, void *userdata)
+static void load(struct upload *u)
 {
-	(void)s;
-	(void)usec;
-	save(userdata);
-	return 0;
+	const char *name = u->config->name;
+	unsigned damaged;
+	int r = upload_state_load(&u->state, spool_dirfd(u->spool), &damaged);
+
+	if (r == -EBADMSG)
+		(void)log_err(r,
+		        "upload %s: all of STORE/spool/%s/" UPLOAD_STATE_FILE
+		        " is damaged, it is now " UPLOAD_STATE_DAMAGED
+		        ": the queue and the time it was written remain, counters begin again",
+		        name, name);
+	else if (r < 0)
+		(void)log_err(r, "upload %s: cannot read STORE/spool/%s/" UPLOAD_STATE_FILE, name, name);
+	else if (damaged)
+		(void)log_warning(0,
+		        "upload %s: %u of %d copies in STORE/spool/%s/" UPLOAD_STATE_FILE
+		        " are damaged; the newest whole one counts",
+		        name, damaged, UPLOAD_STATE_SLOTS, name);
 }
 
 /* ---- outcomes -----------------------------------------------------------------------------------------------------
@@ -104,9 +128,12 @@ static void note_error(struct upload *u, const char *what, const char *text)
 
 static void leave_queue(struct upload *u, uint64_t sequence)
 {
-	(void)spool_remove(u->spool, sequence);
+	int r = spool_remove(u->spool, sequence);
+
+	if (r < 0)
+		fail_note(u, "that a window has left the queue", r);
 	u->crashes = 0;
-	save_soon(u);
+	save(u, false);
 }
 
 static void wait_ns(struct upload *u, uint64_t ns)
@@ -133,7 +160,7 @@ static void pause_sending(struct upload *u, uint64_t max_ns, uint64_t retry_afte
 	u->failures++;
 	stop_child(u, false);
 	wait_ns(u, retry_delay_ns(&policy, u->failures, retry_after_ns, random));
-	save_soon(u);
+	save(u, false);
 }
 
 static void back_off(struct upload *u, uint64_t retry_after_ns)
@@ -171,8 +198,6 @@ static bool finish_output(struct upload *u, bool is_good)
 static void take_sent(struct upload *u, const struct export_reply *reply)
 {
 	u->state.c.sent++;
-	u->state.c.samples += reply->samples;
-	u->state.c.profiles_refused += reply->rejected;
 	u->state.c.last_success_ns = clock_now_ns(CLOCK_REALTIME);
 	if (*reply->error)
 		note_error(u, "window taken, but", reply->error);
@@ -204,8 +229,8 @@ static bool has_new_credentials(const struct upload *u)
 
 static void take_failure(struct upload *u, const struct export_reply *reply, uint32_t outcome)
 {
-	u->state.c.samples += reply->samples;
-	u->state.c.profiles_refused += reply->rejected;
+	int r;
+
 	if (outcome == EXPORT_REFUSED || (outcome == EXPORT_DENIED && !has_new_credentials(u))) {
 		note_error(u, "window set aside", reply->error);
 		set_aside(u, outcome == EXPORT_DENIED ? SPOOL_DENIED : SPOOL_REFUSED, reply->parts_done);
@@ -213,8 +238,40 @@ static void take_failure(struct upload *u, const struct export_reply *reply, uin
 	}
 	if (*reply->error)
 		note_error(u, "will be tried again", reply->error);
-	(void)spool_set(u->spool, u->job_sequence, SPOOL_WAITING, reply->parts_done);
+	u->job_parts = reply->parts_done;
+	r = spool_set(u->spool, u->job_sequence, SPOOL_WAITING, reply->parts_done);
+	if (r < 0)
+		fail_note(u, "how far a window was sent", r);
 	back_off(u, reply->retry_after_ns);
+}
+
+/* What the job has come to since it was last told of. */
+static void count(struct upload *u, const struct export_reply *reply)
+{
+	u->state.c.requests += reply->requests - MIN(u->told.requests, reply->requests);
+	u->state.c.bytes += reply->bytes - MIN(u->told.bytes, reply->bytes);
+	u->state.c.samples += reply->samples - MIN(u->told.samples, reply->samples);
+	u->state.c.profiles_refused += reply->rejected - MIN(u->told.rejected, reply->rejected);
+	u->told = (struct export_progress){
+		.requests = reply->requests,
+		.bytes = reply->bytes,
+		.samples = reply->samples,
+		.rejected = reply->rejected,
+	};
+}
+
+/* A part is done: whatever is killed from here on, it does not go out again. */
+static void take_progress(struct upload *u, const struct export_reply *reply)
+{
+	int r = spool_set(u->spool, u->job_sequence, SPOOL_WAITING, reply->parts_done);
+
+	if (r < 0)
+		fail_note(u, "how far a window was sent", r);
+	u->job_parts = reply->parts_done;
+	u->crashes = 0;
+	count(u, reply);
+	save(u, false);
+	limit_job(u);
 }
 
 static void take_reply(struct upload *u, const struct export_reply *reply)
@@ -223,8 +280,7 @@ static void take_reply(struct upload *u, const struct export_reply *reply)
 
 	u->is_busy = false;
 	(void)sd_event_source_set_enabled(u->timer, SD_EVENT_OFF);
-	u->state.c.requests += reply->requests;
-	u->state.c.bytes += reply->bytes;
+	count(u, reply);
 	if (!finish_output(u, outcome == EXPORT_SENT) && outcome == EXPORT_SENT)
 		outcome = EXPORT_RETRY;
 	if (outcome == EXPORT_SENT) {
@@ -269,7 +325,12 @@ static int on_child_reply(sd_event_source *s, int fd, uint32_t events, void *use
 	(void)events;
 	if (r == 0)
 		return 0;
-	if (r > 0 && u->is_busy && reply.id == u->job) {
+	if (r == 2 && u->is_busy && reply.id == u->job) {
+		take_progress(u, &reply);
+		(void)export_child_go_on(&u->child, u->job); /* of a child that is gone we hear */
+		return 0;
+	}
+	if (r == 1 && u->is_busy && reply.id == u->job) {
 		take_reply(u, &reply);
 		pump(u);
 		return 0;
@@ -289,8 +350,8 @@ static int on_child_exit(sd_event_source *s, int fd, uint32_t events, void *user
 	(void)s;
 	(void)fd;
 	(void)events;
-	/* A last reply may still be in the socket. */
-	if (u->is_busy && u->reply_source)
+	/* Word of a part and a last reply may still be in the socket. */
+	for (int i = 0; i < 2 && u->is_busy && u->reply_source; i++)
 		(void)on_child_reply(NULL, -1, 0, u);
 	if (u->is_busy)
 		take_crash(u, "ended over a window");
@@ -299,6 +360,7 @@ static int on_child_exit(sd_event_source *s, int fd, uint32_t events, void *user
 		return 0;
 	u->exit_source = sd_event_source_disable_unref(u->exit_source);
 	u->state.c.cpu_ns += cpu_ns;
+	save(u, false);
 	pump(u);
 	return 0;
 }
@@ -341,15 +403,15 @@ static void drop_expired(struct upload *u)
 	}
 }
 
-/* The longest that one window may take, many requests included: beyond, the child hangs. */
-static uint64_t job_limit_ns(const struct upload *u)
+/* What could not be written down is known as long as we live. */
+static uint64_t parts_done(const struct upload *u, const struct spool_entry *e)
 {
-	return 60 * NS_PER_SEC + 60 * u->config->timeout_ns;
+	return u->job_sequence == e->sequence ? MAX(e->parts_done, u->job_parts) : e->parts_done;
 }
 
 static int send_entry(struct upload *u, const struct spool_entry *e, int input)
 {
-	struct export_job job = { .id = ++u->job, .parts_done = e->parts_done };
+	struct export_job job = { .id = ++u->job, .parts_done = parts_done(u, e) };
 	_cleanup_close_ int output = -1;
 	int r;
 
@@ -370,9 +432,9 @@ static int send_entry(struct upload *u, const struct spool_entry *e, int input)
 	}
 	u->is_busy = true;
 	u->job_sequence = e->sequence;
-	u->job_parts = e->parts_done;
-	(void)sd_event_source_set_time_relative(u->timer, job_limit_ns(u) / 1000);
-	(void)sd_event_source_set_enabled(u->timer, SD_EVENT_ONESHOT);
+	u->job_parts = job.parts_done;
+	u->told = (struct export_progress){ 0 };
+	limit_job(u);
 	return 0;
 }
 
@@ -391,7 +453,7 @@ static void look_at_credentials(struct upload *u, uint64_t stamp)
 	if (u->state.files_stamp)
 		take_back(u, true, "token or certificates are new");
 	u->state.files_stamp = stamp;
-	save_soon(u);
+	save(u, false);
 }
 
 /* At the start: another configuration may be what the refused windows waited for. Where it cuts windows in another way,
@@ -408,7 +470,7 @@ static void look_at_config(struct upload *u)
 		take_back(u, false, "the configuration is new");
 	}
 	u->state.config_stamp = stamp;
-	save(u);
+	save(u, true);
 }
 
 /* Begins with the oldest window that waits where nothing is under way. */
@@ -495,7 +557,7 @@ void upload_put(struct upload *u, int dirfd, const char *path, uint64_t time_ns)
 	/* What failed stays in the time to come: see upload_catch_up(). */
 	if (!u->is_behind || !u->state.c.put_until_ns)
 		u->state.c.put_until_ns = MAX(u->state.c.put_until_ns, time_ns);
-	save(u);
+	save(u, true);
 	pump(u);
 }
 
@@ -598,10 +660,8 @@ int upload_new(sd_event *event, const struct upload_options *options, struct upl
 	r = spool_open(options->spool_dirfd, c->name, c->spool_bytes, &u->spool);
 	if (r < 0)
 		return r;
-	upload_state_load(&u->state, spool_dirfd(u->spool));
+	load(u);
 	r = add_timer(u, &u->timer, on_timer);
-	if (r >= 0)
-		r = add_timer(u, &u->save_timer, on_save_timer);
 	if (r < 0)
 		return r;
 	if (strcmp(c->protocol, "pprof-dir") == 0) {
@@ -616,15 +676,24 @@ int upload_new(sd_event *event, const struct upload_options *options, struct upl
 }
 
 /* A window that is on its way right now: what the destination says of it, if it says so soon, saves sending it twice.
- */
+ * After a part the child waits for leave to begin the next, which it does not get. */
 static void hear_last_reply(struct upload *u)
 {
 	struct pollfd p = { .fd = u->child.socket, .events = POLLIN };
 	struct export_reply reply;
+	int limit_ms = LAST_REPLY_MS;
 
-	if (u->is_busy && poll(&p, 1, LAST_REPLY_MS) > 0 && export_child_receive(&u->child, &reply) > 0 &&
-	        reply.id == u->job)
-		take_reply(u, &reply);
+	while (u->is_busy && poll(&p, 1, limit_ms) > 0) {
+		int r = export_child_receive(&u->child, &reply);
+
+		if (r <= 0 || reply.id != u->job)
+			return;
+		if (r == 1)
+			take_reply(u, &reply);
+		else
+			take_progress(u, &reply);
+		limit_ms = LAST_PART_MS;
+	}
 }
 
 struct upload *upload_free(struct upload *u)
@@ -633,12 +702,11 @@ struct upload *upload_free(struct upload *u)
 		return NULL;
 	hear_last_reply(u);
 	stop_child(u, true);
-	if (u->spool && u->save_timer)
-		save(u);
+	if (u->spool && u->timer)
+		save(u, true);
 	(void)finish_output(u, false);
 	sd_event_source_disable_unref(u->exit_source);
 	sd_event_source_disable_unref(u->timer);
-	sd_event_source_disable_unref(u->save_timer);
 	/* Killed just now: gone at once. */
 	while (u->child.pid && export_child_reap(&u->child, NULL, NULL) == 0)
 		(void)sched_yield();

@@ -73,6 +73,8 @@ static json_t *common_json(const struct config *config, const char *host)
 struct missed {
 	char *path;
 	uint64_t time_ns;
+	int64_t start_s;
+	uint32_t serial;
 };
 
 struct search {
@@ -98,18 +100,26 @@ static int take_missed(void *data, const struct walk_entry *e)
 	if (!bigger)
 		return -ENOMEM;
 	s->items = bigger;
-	bigger[s->n] = (struct missed){ strdup(e->path), time_ns };
+	bigger[s->n] = (struct missed){ strdup(e->path), time_ns, e->name.start_s, e->name.serial };
 	if (!bigger[s->n].path)
 		return -ENOMEM;
 	s->n++;
 	return 0;
 }
 
-static int by_time(const void *a, const void *b)
+/* As their names say: a clock that was set back between two windows, or a file that somebody touched, leaves the order
+ * of what they measured alone. Of windows that begin together, the one written first. */
+static int by_name(const void *a, const void *b)
 {
 	const struct missed *x = a, *y = b;
 
-	return x->time_ns < y->time_ns ? -1 : x->time_ns > y->time_ns;
+	if (x->start_s != y->start_s)
+		return x->start_s < y->start_s ? -1 : 1;
+	if (x->serial != y->serial)
+		return x->serial < y->serial ? -1 : 1;
+	if (x->time_ns != y->time_ns)
+		return x->time_ns < y->time_ns ? -1 : 1;
+	return strcmp(x->path, y->path);
 }
 
 static void recover(struct uploads *u)
@@ -128,7 +138,7 @@ static void recover(struct uploads *u)
 	if (walk(u->store, &where, take_missed, &s) < 0)
 		(void)log_warning(0, "uploads: cannot look for windows that were not queued yet");
 	if (s.n)
-		qsort(s.items, s.n, sizeof(*s.items), by_time);
+		qsort(s.items, s.n, sizeof(*s.items), by_name);
 	for (size_t k = 0; k < s.n; k++)
 		for (size_t i = 0; i < u->n; i++) {
 			uint64_t until = upload_put_until_ns(u->items[i]);

@@ -103,21 +103,43 @@ int export_child_send(struct export_child *c, const struct export_job *job, int 
 
 int export_child_receive(struct export_child *c, struct export_reply *ret)
 {
-	struct export_reply reply;
+	union {
+		struct export_reply reply;
+		struct export_progress progress;
+	} m;
 	ssize_t n;
 
 	do
-		n = recv(c->socket, &reply, sizeof(reply), 0);
+		n = recv(c->socket, &m, sizeof(m), 0);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return 0;
 	if (n <= 0)
 		return -EPIPE;
-	if ((size_t)n != sizeof(reply) || reply.outcome >= EXPORT_OUTCOMES)
+	if ((size_t)n == sizeof(m.progress)) {
+		*ret = (struct export_reply){
+			.id = m.progress.id,
+			.parts_done = m.progress.parts_done,
+			.requests = m.progress.requests,
+			.bytes = m.progress.bytes,
+			.samples = m.progress.samples,
+			.rejected = m.progress.rejected,
+		};
+		return 2;
+	}
+	if ((size_t)n != sizeof(m.reply) || m.reply.outcome >= EXPORT_OUTCOMES)
 		return -EBADMSG;
-	reply.error[sizeof(reply.error) - 1] = 0;
-	*ret = reply;
+	m.reply.error[sizeof(m.reply.error) - 1] = 0;
+	*ret = m.reply;
 	return 1;
+}
+
+int export_child_go_on(struct export_child *c, uint64_t id)
+{
+	const struct export_go_on message = { .id = id };
+	int r = socket_send_fds(c->socket, &message, sizeof(message), NULL, 0);
+
+	return r == -ECONNRESET ? -EPIPE : r;
 }
 
 void export_child_close(struct export_child *c, int is_forced)

@@ -6,12 +6,30 @@
 struct delivery delivery_begin(
         const struct export_config *c, struct http *http, const struct window *w, struct export_reply *reply)
 {
-	return (struct delivery){ .c = c, .http = http, .reply = reply, .parts_done = w->job->parts_done };
+	return (struct delivery){ .c = c, .http = http, .w = w, .reply = reply, .parts_done = w->job->parts_done };
 }
 
 bool delivery_wants(struct delivery *d)
 {
+	if (d->is_told && d->w->await(d->reply->id) < 0)
+		d->stopped = true; /* nobody would note what becomes of it */
+	d->is_told = false;
 	return !d->stopped && d->part++ >= d->parts_done;
+}
+
+/* A part that is bad by itself is not done before one was good: if all are bad, the window is to be refused. */
+static uint64_t parts_done(const struct delivery *d, uint64_t n)
+{
+	return d->sent || d->parts_done ? n : 0;
+}
+
+static void tell(struct delivery *d)
+{
+	d->reply->parts_done = parts_done(d, d->part);
+	if (!d->reply->parts_done)
+		return;
+	d->is_told = true;
+	d->stopped = d->w->tell(d->reply) < 0;
 }
 
 void delivery_note(struct delivery *d, enum export_outcome outcome, uint64_t samples, uint64_t profiles)
@@ -20,14 +38,16 @@ void delivery_note(struct delivery *d, enum export_outcome outcome, uint64_t sam
 	case EXPORT_SENT:
 		d->sent++;
 		d->reply->samples += samples;
+		tell(d);
 		break;
 	case EXPORT_REJECTED:
 		d->bad++;
 		d->reply->rejected += profiles;
+		tell(d);
 		break;
 	default:
 		d->stopped = true;
-		d->reply->parts_done = d->part - 1;
+		d->reply->parts_done = parts_done(d, d->part - 1);
 	}
 }
 
@@ -35,7 +55,7 @@ void delivery_fail(struct delivery *d, int r)
 {
 	reply_set_failure(d->reply, d->http, r);
 	d->stopped = true;
-	d->reply->parts_done = d->part ? d->part - 1 : d->parts_done;
+	d->reply->parts_done = d->part ? parts_done(d, d->part - 1) : d->parts_done;
 }
 
 void delivery_end(struct delivery *d)

@@ -10,15 +10,17 @@
 struct delivery {
 	const struct export_config *c;
 	struct http *http;
+	const struct window *w;
 	struct export_reply *reply;
 	uint64_t parts_done, part; /* to skip; the next part's number */
 	uint64_t sent, bad;
+	bool is_told; /* of a part, and the parent has not said to go on */
 	bool stopped; /* a part was not taken: nothing after it may go out now */
 };
 
 struct delivery delivery_begin(
         const struct export_config *c, struct http *http, const struct window *w, struct export_reply *reply);
-/* Counts the next part; true where it must be sent. */
+/* Counts the next part; true where it must be sent. Waits until the parent has noted the one before. */
 bool delivery_wants(struct delivery *d);
 /* What became of that part. profiles: how many were in it. */
 void delivery_note(struct delivery *d, enum export_outcome outcome, uint64_t samples, uint64_t profiles);

@@ -143,24 +143,56 @@ static void measure(struct export_reply *reply)
 		reply->rss_bytes = (uint64_t)u.ru_maxrss * 1024;
 }
 
+static int send_message(const void *message, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = send(HELPER_SOCKET_FD, message, size, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+static int tell(const struct export_reply *reply)
+{
+	const struct export_progress progress = {
+		.id = reply->id,
+		.parts_done = reply->parts_done,
+		.requests = reply->requests,
+		.bytes = reply->bytes,
+		.samples = reply->samples,
+		.rejected = reply->rejected,
+	};
+
+	return send_message(&progress, sizeof(progress));
+}
+
+static int await(uint64_t id)
+{
+	struct export_go_on message;
+	ssize_t n;
+
+	do
+		n = recv(HELPER_SOCKET_FD, &message, sizeof(message), 0);
+	while (n < 0 && errno == EINTR);
+	return n == sizeof(message) && message.id == id ? 0 : -EPIPE;
+}
+
 static int do_job(const struct export_config *c, struct http *http, struct export_job *job, int input, int output)
 {
 	struct export_reply reply = { .id = job->id };
-	struct window w = { .job = job, .input = input, .output = output };
-	ssize_t n;
+	struct window w = { .job = job, .input = input, .output = output, .tell = tell, .await = await };
+	int r;
 
 	job->name[sizeof(job->name) - 1] = 0;
-	n = read_window(&w, c->sender->needs_profile, &reply);
+	r = read_window(&w, c->sender->needs_profile, &reply);
 	(void)malloc_trim(0);
-	if (n >= 0)
+	if (r >= 0)
 		c->sender->send(c, http, &w, &reply);
 	w.profile = profile_free(w.profile);
 	measure(&reply);
 	export_config_mask(c, reply.error);
-	do
-		n = send(HELPER_SOCKET_FD, &reply, sizeof(reply), MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
+	return send_message(&reply, sizeof(reply));
 }
 
 /* A parent that died before we asked to die with it has left its job behind; the next emberd sends that window again.
@@ -182,6 +214,8 @@ static int serve(const struct export_config *c, struct http *http)
 		int r;
 
 		n = socket_recv_fds(HELPER_SOCKET_FD, &job, sizeof(job), fds, 2, &n_fds);
+		if (n == sizeof(struct export_go_on) && n_fds == 0)
+			continue; /* to the last part of the job before: nothing came behind it */
 		if (n == 0 || n == -ECONNRESET)
 			return 0;
 		if (n < 0)

@@ -1,11 +1,11 @@
 /* What a parent (emberd, emberctl) and ember-export say to each other over a SOCK_SEQPACKET pair: the configuration of
- * one destination, then one job at a time, each with an open window file, and a reply to each. The child needs no path,
- * no privilege and no file system: what it reads and writes comes as descriptors, so a secret stands in no command
- * line. The parent believes nothing but the few numbers of a reply. */
+ * one destination, then one job at a time, each with an open window file, and a reply to each, with word of each part
+ * on the way. The child needs no path, no privilege and no file system: what it reads and writes comes as descriptors,
+ * so a secret stands in no command line. The parent believes nothing but the few numbers of a reply. */
 #pragma once
 #include <stdint.h>
 
-#define EXPORT_VERSION 1u
+#define EXPORT_VERSION 2u
 #define EXPORT_CONFIG_BYTES_MAX 65536u
 #define EXPORT_NAME_MAX 224u
 #define EXPORT_ERROR_MAX 512u
@@ -24,6 +24,18 @@ struct export_job {
 	uint64_t id;
 	uint64_t parts_done;        /* requests of this window that an earlier try brought to an end: left out now */
 	char name[EXPORT_NAME_MAX]; /* for log lines: NUL-terminated */
+};
+
+/* From the child, as soon as a part was brought to its end; sums of the job until now. The child begins no further
+ * request of the job before the parent has said struct export_go_on: so whoever is killed when, the parts that nobody
+ * noted are one at most. */
+struct export_progress {
+	uint64_t id, parts_done;
+	uint64_t requests, bytes, samples, rejected;
+};
+
+struct export_go_on {
+	uint64_t id; /* the job's */
 };
 
 enum export_outcome {

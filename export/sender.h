@@ -14,6 +14,9 @@ struct window {
 	int input, output;         /* output: -1, or the file to fill where the destination is a directory */
 	uint8_t id[OTLP_ID_BYTES]; /* of the bytes of the file: the same at every try */
 	struct profile *profile;   /* NULL where the sender reads the file itself (needs_profile) */
+	/* Says to the parent how far we are, and waits until it has noted that. -EPIPE: it is gone. */
+	int (*tell)(const struct export_reply *reply);
+	int (*await)(uint64_t id);
 };
 
 struct sender {

@@ -364,7 +364,12 @@ int spool_remove(struct spool *s, uint64_t sequence)
 	r = find(s, sequence, &i);
 	if (r < 0)
 		return r;
-	return remove_at(s, i);
+	r = remove_at(s, i);
+	if (r < 0)
+		forget_item(s, i);
+	else if (fsync(s->fd) < 0)
+		r = -errno;
+	return r;
 }
 
 static int set_state(struct spool *s, struct item *item, enum spool_state state, uint64_t parts_done)

@@ -47,7 +47,9 @@ int spool_get(const struct spool *s, size_t i, struct spool_entry *ret);
 int spool_next(const struct spool *s, struct spool_entry *ret);
 /* Opens an entry for reading. -ENOENT where somebody removed it. */
 int spool_open_entry(const struct spool *s, uint64_t sequence, int *ret_fd);
-/* Removes an entry: 0 also where its file is gone already. -ENOENT where the queue does not know it. */
+/* Removes an entry, on disk when it returns 0: so also where its file is gone already. -ENOENT where the queue does not
+ * know it. On any other failure the queue has forgotten it all the same, as what was sent must not be next again; its
+ * file may be there when the spool is opened next. */
 int spool_remove(struct spool *s, uint64_t sequence);
 
 /* Notes how far an entry was sent, and whether it waits on. -ENOENT where the queue does not know it; on any other

@@ -17,6 +17,8 @@ FILES = ("token", "ca", "cert", "key")
 SENT, RETRY, REJECTED, REFUSED, DENIED, BLOCKED = range(6)
 REPLY = struct.Struct("=QIIQQQQQQQQ512s")
 JOB = struct.Struct("=QQ224s")
+PROGRESS = struct.Struct("=QQQQQQ")
+GO_ON = struct.Struct("=Q")
 
 
 class Reply:
@@ -38,7 +40,7 @@ class Child:
             if name in files:
                 fds.append(os.open(files[name], os.O_RDONLY))
                 bits |= 1 << i
-        message = struct.pack("=II", 1, bits) + json.dumps(config).encode()
+        message = struct.pack("=II", 2, bits) + json.dumps(config).encode()
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         ours.sendmsg([message], ancillary)
         for fd in fds:
@@ -61,10 +63,15 @@ class Child:
         self.socket.sendmsg([job], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
         os.close(fds[0])
         self.socket.settimeout(timeout)
-        data = self.socket.recv(4096)
-        if not data:
-            raise EOFError(f"ember-export is gone: {self.process.wait()}")
-        return Reply(data)
+        self.told = []
+        while True:
+            data = self.socket.recv(4096)
+            if not data:
+                raise EOFError(f"ember-export is gone: {self.process.wait()}")
+            if len(data) != PROGRESS.size:
+                return Reply(data)
+            self.told.append(PROGRESS.unpack(data)[1])
+            self.socket.sendmsg([GO_ON.pack(PROGRESS.unpack(data)[0])])
 
     def close(self):
         self.socket.close()
