@@ -1,17 +1,13 @@
 #!/usr/bin/env python3
 """Windows on their way: nothing lost below the spool's limit, nothing twice after success, order kept, one destination never
-in the way of another, over kill -9, a day of windows and a destination in every bad mood."""
+in the way of another, over kill -9. A day of windows and every bad mood: export_day.py."""
 import test_venv  # noqa: F401  (enters BUILD/venv)
 
-import datetime
 import errno
 import http.server
 import json
 import os
-import random
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -19,77 +15,9 @@ import threading
 import time
 
 import pprof
-from export_lib import BUILD, PROGRAM, expect, window
-from receivers import Http, otlp, partial, unpack
-
-DRIVER = os.path.join(BUILD, "tests", "integration", "upload-driver")
-
-
-class Daemon:
-    """emberd's uploads over a store of its own."""
-
-    def __init__(self, directory, sections):
-        self.store = os.path.join(directory, "store")
-        os.makedirs(self.store, exist_ok=True)
-        self.config = os.path.join(directory, "emberd.conf")
-        self.set(sections)
-        self.log = open(os.path.join(directory, "log"), "ab+")
-        self.process, self.next = None, int(time.time()) // 60 * 60 - 86400
-        self.start()
-
-    def set(self, sections):
-        with open(self.config, "w") as f:
-            for name, keys in sections.items():
-                f.write(f"[Upload {name}]\n" + "".join(f"{k}={v}\n" for k, v in keys.items()))
-
-    def start(self):
-        self.process = subprocess.Popen([DRIVER, PROGRAM, self.store, self.config], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=self.log, text=True, bufsize=1)
-
-    def say(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-
-    def stored(self, data, kind="cpu"):
-        """A window as the store leaves it; returns its path below the store."""
-        start = datetime.datetime.fromtimestamp(self.next, datetime.timezone.utc)
-        self.next += 60
-        path = f"{kind}/{start:%Y-%m-%d}/{start:%Y%m%dT%H%M%SZ}-box.pb.zst"
-        full = os.path.join(self.store, path)
-        os.makedirs(os.path.dirname(full), exist_ok=True)
-        with open(full + ".new", "wb") as f:
-            f.write(data)
-        os.rename(full + ".new", full)
-        return path
-
-    def put(self, data, kind="cpu"):
-        path = self.stored(data, kind)
-        self.say("put " + path)
-        return path
-
-    def status(self):
-        self.say("status")
-        return {u["name"]: u for u in json.loads(self.process.stdout.readline())}
-
-    def wait(self, condition, what, seconds=60):
-        end = time.time() + seconds
-        while time.time() < end:
-            status = self.status()
-            if condition(status):
-                return status
-            time.sleep(0.05)
-        self.log.seek(0)
-        print(self.log.read().decode()[-2000:])
-        expect(False, f"{what}: {json.dumps(status)}")
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def close(self):
-        self.process.stdin.close()
-        expect(self.process.wait(timeout=30) == 0, "the driver failed")
-
+from export_lib import expect, window
+from export_uploads import Daemon
+from receivers import Http, otlp, unpack
 
 def small(number):
     """A window that says its number, in its period: receivers see which came, and in which order."""
@@ -336,12 +264,10 @@ def stored_but_not_queued(directory):
 
 
 class Judge:
-    """A destination that says of each request whether it took it, in the order in which they came: one connection after the
-    other, so what a killed sender had sent whole is judged before what comes after it. moods: for each request a word."""
+    """A destination that takes what comes whole, in the order in which it comes: one connection after the other, so what a
+    killed sender had sent whole is judged before what comes after it. gate(n) returns when request n may be taken."""
 
-    TAKEN = ("ok", "partial", "cut", "slow")
-
-    def __init__(self, mood):
+    def __init__(self, gate=lambda n: None):
         self.taken, self.refused = [], 0  # what each taken request held
         outer = self
 
@@ -350,40 +276,20 @@ class Judge:
             timeout = 120
 
             def do_POST(self):
-                word = mood(len(outer.taken) + outer.refused)
-                if word == "reset":  # in the middle of the request
-                    outer.refused += 1
-                    self.rfile.read(min(20, int(self.headers["content-length"])))
-                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    self.connection.close()
-                    self.close_connection = True
-                    return
+                gate(len(outer.taken) + outer.refused)
+                size = int(self.headers["content-length"])
                 try:
-                    body = self.rfile.read(int(self.headers["content-length"]))
+                    body = self.rfile.read(size)
                 except OSError:
                     body = b""
-                if len(body) < int(self.headers["content-length"]):
+                if len(body) < size:
                     outer.refused += 1
                     self.close_connection = True
                     return
-                if word in outer.TAKEN:
-                    outer.taken.append(unpack({k.lower(): v for k, v in self.headers.items()}, body))
-                else:
-                    outer.refused += 1
-                self.answer(word)
-
-            def answer(self, word):
-                if word == "slow":
-                    time.sleep(0.05)
-                status = int(word) if word.isdigit() else 200
-                body = partial(1, "no").SerializeToString() if word == "partial" else b""
-                self.send_response(status)
-                if status == 429:
-                    self.send_header("Retry-After", "0")
-                self.send_header("content-length", "100" if word == "cut" else str(len(body)))
+                outer.taken.append(unpack({k.lower(): v for k, v in self.headers.items()}, body))
+                self.send_response(200)
+                self.send_header("content-length", "0")
                 self.end_headers()
-                self.wfile.write(body or (b"x" if word == "cut" else b""))
-                self.close_connection = self.close_connection or word == "cut"
 
             def log_message(self, *_):
                 pass
@@ -417,12 +323,11 @@ def killed_between_parts(directory):
     taken once, but for the one request that was under way at a kill."""
     gate = [4]  # requests that may be answered before the next kill
 
-    def mood(n):
+    def wait(n):
         while n >= gate[0]:
             time.sleep(0.005)
-        return "ok"
 
-    server = Judge(mood)
+    server = Judge(wait)
     d = Daemon(directory, {"a": {"Url": server.url, "RequestSamples": "50", **PATIENT}})
     d.put(window(3000, seed=2))
     kills = {"ember-export": 0, "emberd": 0}
@@ -460,7 +365,7 @@ def killed_between_parts(directory):
 
 def damaged_state(directory):
     """What is known of a destination, lost in part and in whole while emberd is down: told, and nothing goes out twice."""
-    server = Judge(lambda n: "ok")
+    server = Judge()
     d = Daemon(directory, {"a": {"Url": server.url, **PATIENT}})
     path = os.path.join(d.store, "spool", "a", "state")
     for i in range(4):
@@ -489,43 +394,6 @@ def damaged_state(directory):
     print("a damaged state: the next copy counts; without one it is set aside and told, and no window goes out twice")
 
 
-def day(directory):
-    """A destination that fails three times in ten in every way, kill -9 of both programs at random. Only a kill may bring
-    one request twice, and that at its place."""
-    rng = random.Random(7)
-    words = [rng.choice(Judge.TAKEN if rng.random() < 0.7 else ("429", "503", "502", "504", "reset")) for _ in range(8000)]
-    server = Judge(lambda n: words[n % len(words)])
-    d = Daemon(directory, {"day": {"Url": server.url, "RetryInitial": "10ms", "RetryMax": "40ms", "Timeout": "60s"}})
-    kills = 0
-    count = int(os.environ.get("EMBER_DAY_WINDOWS", "360"))
-    for i in range(count):
-        d.put(small(i))
-        if i == 0:
-            d.status()  # heard: from here on the destination is not a new one, which gets nothing of the past
-        if i % 97 == 96:
-            if rng.random() < 0.5:
-                pid = d.status()["day"]["pid"]
-                if pid:
-                    try:
-                        os.kill(pid, signal.SIGKILL)
-                    except ProcessLookupError:
-                        pass
-            else:
-                d.kill()
-                d.start()
-            kills += 1
-    s = d.wait(lambda s: s["day"]["waiting"] == 0, "the day is over", 120 + count)["day"]
-    d.close()
-    server.close()
-    got = server.numbers()
-    once = [n for k, n in enumerate(got) if k == 0 or got[k - 1] != n]
-    expect(once == list(range(count)), f"lost, out of order or twice: {[n for k, n in enumerate(once) if n != k][:10]}")
-    twice = len(got) - count
-    expect(twice <= kills, f"{twice} windows twice, {kills} kills")
-    print(f"a day: {count} windows, {len(got) + server.refused} requests, {s['retried']} retries, {kills} kills -9: none lost, in "
-          f"order, {twice} twice (each under way at a kill); ember-export {s['cpu_ns'] / 1e9:.1f} s CPU")
-
-
 def day_of_outage(directory):
     """Nobody listens all day: the cost of trying must not grow with what waits."""
     server = Http()
@@ -546,6 +414,55 @@ def day_of_outage(directory):
     expect(d.status()["down"]["waiting"] == 450, "windows went missing")
     d.close()
     print(f"an outage: {each[0]:.1f} ms CPU a try with 150 windows waiting, {each[2]:.1f} ms with 450")
+
+
+def memory_of(pid):
+    """What a core file would hold."""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb") as memory:
+        for line in maps:
+            area, mode = line.split()[:2]
+            if mode.startswith("rw"):
+                low, high = (int(x, 16) for x in area.split("-"))
+                memory.seek(low)
+                try:
+                    yield memory.read(high - low)
+                except OSError:
+                    pass
+
+
+def secrets(directory):
+    """The token while it is in use: in the request and nowhere that a person looks, nor in what a crash would leave."""
+    secret, held = os.urandom(12).hex(), threading.Event()
+    token = os.path.join(directory, "token")
+    with open(token, "w") as f:
+        f.write(secret)
+    server = Http([lambda handler: held.wait(60) and None])
+    d = Daemon(directory, {"a": {"Url": server.url, "TokenFile": token, **PATIENT}})
+    d.put(small(1))
+    status = d.wait(lambda s: server.requests, "the request")
+    expect(server.requests[0][1]["authorization"] == "Bearer " + secret, "the token did not come")
+    child = status["a"]["pid"]
+    seen = json.dumps(status) + d_log(d)
+    for pid in (d.process.pid, child):
+        for name in ("cmdline", "environ"):
+            seen += open(f"/proc/{pid}/{name}", "rb").read().decode(errors="replace")
+    expect(secret not in seen, "the token is in status, log, a command line or an environment")
+    emberd = list(memory_of(d.process.pid))
+    expect(any(token.encode() in x for x in emberd), "emberd's memory was not read")
+    expect(not any(secret.encode() in x for x in emberd), "the token is in emberd's memory")
+    for folder, _, names in os.walk(d.store):
+        for name in names:
+            expect(secret.encode() not in open(os.path.join(folder, name), "rb").read(), f"the token is in {name}")
+    limits = open(f"/proc/{child}/limits").read()
+    core = [x for x in limits.splitlines() if x.startswith("Max core file size")][0].split()
+    expect(core[4] == core[5] == "0", f"ember-export may write core files: {core}")
+    if os.geteuid() == 0:  # of a process that cannot be dumped or traced, /proc is root's
+        uid = [x for x in open(f"/proc/{child}/status") if x.startswith("Uid:")][0].split()[1]
+        expect(uid != "0" and os.stat(f"/proc/{child}/environ").st_uid == 0, "ember-export can be dumped")
+    held.set()
+    d.kill()
+    server.close()
+    print("the token: in the request; not in status, log, files, command lines, environments, emberd's memory or a core file")
 
 
 def directory_protocol(directory):
@@ -575,7 +492,7 @@ def main():
     start = time.time()
     only = sys.argv[1:]
     for check in (order_and_restart, limits, refused, parts, killed_between_parts, damaged_state, full_disk,
-                  stored_but_not_queued, directory_protocol, day_of_outage, day):
+                  stored_but_not_queued, directory_protocol, day_of_outage, secrets):
         if only and check.__name__ not in only:
             continue
         with tempfile.TemporaryDirectory() as directory:
