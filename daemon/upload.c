@@ -75,6 +75,8 @@ static bool is_waiting(const struct upload *u, const char *name)
  */
 static void fail_note(struct upload *u, const char *what, int r)
 {
+	if (r == -ENOENT)
+		return; /* of a window that went meanwhile, to make room */
 	u->state.c.failed_notes++;
 	if (u->note_error != r)
 		(void)log_err(r, "upload %s: cannot note %s", u->config->name, what);
