@@ -78,6 +78,8 @@ static void fail_note(struct upload *u, const char *what, int r)
 	if (r == -ENOENT)
 		return; /* of a window that went meanwhile, to make room */
 	u->state.c.failed_notes++;
+	u->state.c.last_error_ns = clock_now_ns(CLOCK_REALTIME);
+	(void)snprintf(u->state.last_error, sizeof(u->state.last_error), "cannot note %s: %s", what, strerror(-r));
 	if (u->note_error != r)
 		(void)log_err(r, "upload %s: cannot note %s", u->config->name, what);
 	u->note_error = r;
