@@ -217,7 +217,8 @@ static __always_inline __u64 is_next(struct heap_counters *p, __u32 pid, __u64 b
 
 /* A function that ends in a jump to another one of the allocator: it was counted there, and is not again here. Told by
  * the stack, which is as it was found there, or 0: whatever it says; the same function at the same place is simply
- * called again. */
+ * called again. Where the return is asked for, by us or by another link on the same place, the kernel's trampoline has
+ * come into the place of the return address since: no call begins with that. */
 static __always_inline bool is_jump(struct uprobe_regs *ctx, const struct heap_counters *p, __u64 thread)
 {
 	__u64 back;
@@ -226,7 +227,9 @@ static __always_inline bool is_jump(struct uprobe_regs *ctx, const struct heap_c
 		return false;
 	if (!p->jump_back)
 		return true;
-	return bpf_probe_read_user(&back, sizeof(back), (const void *)CALL_SP(ctx)) == 0 && back == p->jump_back;
+	if (bpf_probe_read_user(&back, sizeof(back), (const void *)CALL_SP(ctx)) != 0)
+		return false;
+	return back == p->jump_back || (back && back == trampoline_read((const void *)bpf_get_current_task()));
 }
 
 static __always_inline void note_jump(struct uprobe_regs *ctx, struct heap_counters *p, __u64 thread)
@@ -261,7 +264,11 @@ static __always_inline bool call(struct uprobe_regs *ctx, __u64 cookie)
 		return false;
 	}
 	bytes = bytes_asked(ctx, cookie, pid);
-	if (bytes < 0 || is_jump(ctx, p, thread))
+	if (bytes < 0) {
+		p->jump_sp = 0; /* it counts where it goes on to, whatever was there before */
+		return false;
+	}
+	if (is_jump(ctx, p, thread))
 		return false;
 	if (HEAP_COOKIE_FLAGS(cookie) & HEAP_JUMPS)
 		note_jump(ctx, p, thread);
@@ -279,8 +286,6 @@ static __always_inline bool call(struct uprobe_regs *ctx, __u64 cookie)
 		count(COUNTER_HEAP_CALLS_FULL);
 		return false;
 	}
-	if (HEAP_COOKIE_FLAGS(cookie) & HEAP_JUMPS)
-		p->jump_back = 0; /* the kernel's trampoline stands there until the call returns */
 	return true;
 }
 

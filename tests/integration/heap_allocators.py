@@ -4,8 +4,10 @@ still in use is; what cannot be probed is said."""
 import glob
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import check
@@ -55,6 +57,23 @@ def record(scratch, what, binary, preload=None, options=()):
     return Profile(path), truth
 
 
+def record_beside(scratch, what, binary, name, preload=None):
+    """With another program's probes at the same places: it returns through the kernel's trampoline from each call then."""
+    env = {**os.environ, **({"LD_PRELOAD": preload} if preload else {})}
+    other = subprocess.Popen([binary, str(100 * SECONDS)], env=env, stdout=subprocess.DEVNULL)
+    watcher = subprocess.Popen([check.EMBERCTL, "record", "-e", "heap", "-p", str(other.pid), "-d", "60", "-o", f"{scratch}/other.pb.gz"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(2)
+        check.that(check.breakpoints(other.pid, name) > 0, f"{what}: the other one is probed")
+        return record(scratch, what, binary, preload)
+    finally:
+        watcher.send_signal(signal.SIGINT)
+        other.kill()
+        other.wait()
+        watcher.wait()
+
+
 def by_place(p, truth, index):
     """C++ functions are shown with their arguments."""
     cum = p.cum(index)
@@ -92,6 +111,8 @@ def main(scratch, only):
         "musl": lambda what: record(scratch, what, build(scratch, "musl", "musl-gcc")),
         "musl linked in": lambda what: record(scratch, what, build(scratch, "musl-static", "musl-gcc", "-static")),
         "jemalloc preloaded": lambda what: record(scratch, what, cxx, library("libjemalloc.so.2")),
+        "jemalloc beside": lambda what: record_beside(scratch, what, cxx, "libjemalloc", library("libjemalloc.so.2")),
+        "glibc beside": lambda what: record_beside(scratch, what, cxx, "libc.so.6"),
         "jemalloc linked": lambda what: record(scratch, what, build(scratch, "je", "g++", "-ljemalloc")),
         "jemalloc prefixed": lambda what: record(
             scratch, what, build(scratch, "rjem", "gcc", "-DPREFIX=_rjem_", prefixed_jemalloc(scratch), "-lm", "-lpthread", "-lstdc++", "-ldl")),
