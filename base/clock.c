@@ -5,7 +5,7 @@ uint64_t clock_now_ns(clockid_t id)
 	struct timespec ts;
 
 	(void)clock_gettime(id, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+	return clock_timespec_ns(ts);
 }
 
 int64_t clock_wall_offset_ns(clockid_t id)

@@ -8,5 +8,11 @@
 
 uint64_t clock_now_ns(clockid_t id);
 
+/* A time of a file, a reading of a clock. */
+static inline uint64_t clock_timespec_ns(struct timespec ts)
+{
+	return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
 /* CLOCK_REALTIME - CLOCK_BOOTTIME/MONOTONIC now: add it to a kernel time stamp of that clock to get wall time. */
 int64_t clock_wall_offset_ns(clockid_t id);

@@ -107,7 +107,7 @@ static int ended_ns(const char *path, const struct profile *p, uint64_t *ret)
 	}
 	if (stat(path, &st) < 0)
 		return -errno;
-	*ret = (uint64_t)st.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st.st_mtim.tv_nsec;
+	*ret = clock_timespec_ns(st.st_mtim);
 	return 0;
 }
 

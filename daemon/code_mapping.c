@@ -18,7 +18,7 @@ static int key_of(int fd, const struct stat *st, struct file_key *ret)
 	*ret = (struct file_key){
 		.inode = st->st_ino,
 		.size_bytes = (uint64_t)st->st_size,
-		.mtime_ns = (uint64_t)st->st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st->st_mtim.tv_nsec,
+		.mtime_ns = clock_timespec_ns(st->st_mtim),
 		.device = (uint32_t)(major(st->st_dev) << 20 | minor(st->st_dev)),
 		.generation = (uint32_t)generation,
 	};

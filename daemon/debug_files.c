@@ -24,7 +24,7 @@ static void add(struct debug_files *d, const struct code_file *f, const char *pa
 	version[1] = st.st_dev;
 	version[2] = st.st_ino;
 	version[3] = (uint64_t)st.st_size;
-	version[4] = (uint64_t)st.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st.st_mtim.tv_nsec;
+	version[4] = clock_timespec_ns(st.st_mtim);
 	d->version = XXH3_64bits(version, sizeof(version));
 	d->fds[d->n++] = TAKE_FD(fd);
 }

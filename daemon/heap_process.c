@@ -82,7 +82,7 @@ int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns)
 
 	if (clock_gettime(p->clock, &ts) < 0)
 		return -ESRCH;
-	*ret_ns = (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+	*ret_ns = clock_timespec_ns(ts);
 	return 0;
 }
 

@@ -13,7 +13,7 @@
 /* But for the inode's number. */
 static bool is_alike(const struct file_key *key, const struct stat *st)
 {
-	uint64_t mtime_ns = (uint64_t)st->st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st->st_mtim.tv_nsec;
+	uint64_t mtime_ns = clock_timespec_ns(st->st_mtim);
 
 	return S_ISREG(st->st_mode) && (uint64_t)st->st_size == key->size_bytes && mtime_ns == key->mtime_ns;
 }

@@ -28,7 +28,7 @@ int target_exe_from_path(const char *path, struct target_exe *ret)
 	*ret = (struct target_exe){
 		.inode = st.st_ino,
 		.size_bytes = (uint64_t)st.st_size,
-		.mtime_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st.st_mtim.tv_nsec,
+		.mtime_ns = clock_timespec_ns(st.st_mtim),
 	};
 	return 0;
 }

@@ -112,8 +112,7 @@ static size_t list_files(int dirfd, struct file **ret)
 		if (!bigger)
 			break;
 		*ret = bigger;
-		bigger[n] = (struct file){ strdup(e->d_name),
-			(uint64_t)st.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st.st_mtim.tv_nsec, (uint64_t)st.st_size };
+		bigger[n] = (struct file){ strdup(e->d_name), clock_timespec_ns(st.st_mtim), (uint64_t)st.st_size };
 		if (!bigger[n].name)
 			break;
 		n++;

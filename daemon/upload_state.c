@@ -238,8 +238,7 @@ static int set_aside(struct upload_state *s, int dirfd)
 	struct stat st;
 
 	if (fstatat(dirfd, UPLOAD_STATE_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		s->c.put_until_ns = MIN((uint64_t)st.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st.st_mtim.tv_nsec,
-		        clock_now_ns(CLOCK_REALTIME));
+		s->c.put_until_ns = MIN(clock_timespec_ns(st.st_mtim), clock_now_ns(CLOCK_REALTIME));
 	if (renameat(dirfd, UPLOAD_STATE_FILE, dirfd, UPLOAD_STATE_DAMAGED) < 0)
 		return -errno;
 	return -EBADMSG;

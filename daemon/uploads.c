@@ -93,7 +93,7 @@ static int take_missed(void *data, const struct walk_entry *e)
 	if (e->kind != WALK_FILE || e->name.level != STORE_WINDOW || s->n >= MISSED_MAX ||
 	        fstatat(e->dir_fd, e->filename, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
-	time_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st.st_mtim.tv_nsec;
+	time_ns = clock_timespec_ns(st.st_mtim);
 	if (time_ns < s->since_ns)
 		return 0;
 	bigger = reallocarray(s->items, s->n + 1, sizeof(*bigger));
@@ -228,9 +228,8 @@ void uploads_put(struct uploads *u, const char *path)
 		is_behind = upload_catch_up(u->items[i]) || is_behind;
 	if (is_behind)
 		recover(u);
-	time_ns = fstatat(u->store_dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0
-	                  ? (uint64_t)st.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st.st_mtim.tv_nsec
-	                  : clock_now_ns(CLOCK_REALTIME);
+	time_ns = fstatat(u->store_dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 ? clock_timespec_ns(st.st_mtim)
+	                                                                       : clock_now_ns(CLOCK_REALTIME);
 	for (size_t i = 0; i < u->n; i++)
 		upload_put(u->items[i], u->store_dirfd, path, time_ns);
 }

@@ -152,7 +152,7 @@ static int stat_item(int fd, const char *file, struct item *item)
 	if (!S_ISREG(st.st_mode))
 		return -EBADF;
 	item->size_bytes = (uint64_t)st.st_size;
-	item->time_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st.st_mtim.tv_nsec;
+	item->time_ns = clock_timespec_ns(st.st_mtim);
 	return 0;
 }
 

@@ -32,7 +32,7 @@ static struct file_key key_of(const char *path)
 	return (struct file_key){
 		.inode = st.st_ino,
 		.size_bytes = (uint64_t)st.st_size,
-		.mtime_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st.st_mtim.tv_nsec,
+		.mtime_ns = clock_timespec_ns(st.st_mtim),
 	};
 }
 
