@@ -3,8 +3,6 @@
 #include <assert.h>
 #include <string.h>
 #include <sys/random.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "profile/profile_data.h"
 
@@ -156,14 +154,9 @@ static int add_hashed_string(struct profile *p, const char *s, size_t size, uint
 	return 0;
 }
 
-static uint32_t string_hash(const struct profile *p, const char *s, size_t size)
-{
-	return table_hash(XXH3_64bits_withSeed(s, size, p->seed));
-}
-
 int profile_add_string(struct profile *p, const char *s, size_t size, uint32_t *ret)
 {
-	return add_hashed_string(p, s, size, string_hash(p, s, size), ret);
+	return add_hashed_string(p, s, size, bytes_hash(p, s, size), ret);
 }
 
 /* Files of one host say much the same in the same order (pprof_write.c). So where a batch begins with what stands
@@ -207,7 +200,7 @@ int profile_add_strings(struct profile *p, const struct profile_text *texts, siz
 			continue;
 		}
 		for (size_t i = first; i < end; i++) {
-			hashes[i - first] = string_hash(p, texts[i].data, texts[i].size);
+			hashes[i - first] = bytes_hash(p, texts[i].data, texts[i].size);
 			table_prefetch(&p->string_table, hashes[i - first]);
 		}
 		for (size_t i = first; i < end; i++) {
@@ -238,8 +231,7 @@ int profile_add_cstring(struct profile *p, const char *s, uint32_t *ret)
 int profile_find_string(const struct profile *p, const char *s, uint32_t *ret)
 {
 	const struct bytes_key key = { s, strlen(s) };
-	uint32_t i = table_find(
-	        &p->string_table, table_hash(XXH3_64bits_withSeed(s, key.size, p->seed)), string_equal, p, &key);
+	uint32_t i = table_find(&p->string_table, bytes_hash(p, s, key.size), string_equal, p, &key);
 
 	if (i == TABLE_NONE)
 		return -ENOENT;
@@ -259,11 +251,6 @@ static bool fixed_equal(const void *owner, uint32_t i, const void *key)
 	const struct fixed_owner *o = owner;
 
 	return memcmp(o->data + i * o->size, key, o->size) == 0;
-}
-
-static uint32_t fixed_hash(const struct profile *p, const void *entity, size_t size)
-{
-	return table_hash(XXH3_64bits_withSeed(entity, size, p->seed));
 }
 
 __attribute__((always_inline)) static inline int add_fixed(struct profile *p, struct pool *pool, struct table *table,
@@ -310,7 +297,7 @@ int profile_add_mapping(struct profile *p, const struct profile_mapping *m, uint
 	clean.build_id = m->build_id;
 	clean.flags = m->flags;
 	return add_fixed(
-	        p, &p->mappings, &p->mapping_table, &clean, sizeof(clean), fixed_hash(p, &clean, sizeof(clean)), ret);
+	        p, &p->mappings, &p->mapping_table, &clean, sizeof(clean), bytes_hash(p, &clean, sizeof(clean)), ret);
 }
 
 static int function_clean(const struct profile *p, const struct profile_function *f, struct profile_function *ret)
@@ -377,7 +364,7 @@ int profile_add_functions(struct profile *p, const struct profile_function *func
 			r = function_clean(p, &functions[i], &clean[i - first]);
 			if (r < 0)
 				return r;
-			hashes[i - first] = fixed_hash(p, &clean[i - first], sizeof(*clean));
+			hashes[i - first] = bytes_hash(p, &clean[i - first], sizeof(*clean));
 			table_prefetch(&p->function_table, hashes[i - first]);
 		}
 		for (size_t i = first; i < end; i++) {

@@ -2,6 +2,8 @@
  * and look up (profile_get.c). */
 #pragma once
 #include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "profile/profile.h"
 #include "profile/table.h"
@@ -61,6 +63,11 @@ struct bytes_key { /* of a look-up */
 	const void *data;
 	size_t size;
 };
+
+static inline uint32_t bytes_hash(const struct profile *p, const void *data, size_t size)
+{
+	return table_hash(XXH3_64bits_withSeed(size ? data : "", size, p->seed));
+}
 
 /* Room for n more bytes or entries, counted against the limit: -ENOSPC, -ENOMEM. */
 int profile_charge(struct profile *p, uint64_t bytes);

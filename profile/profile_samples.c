@@ -1,8 +1,6 @@
 #include "profile/profile.h"
 
 #include <assert.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "profile/profile_data.h"
 #include "profile/sum.h"
@@ -23,11 +21,6 @@ static bool run_equal(const void *owner, uint32_t i, const void *key)
 
 	return s->n * o->size == k->size &&
 	       (k->size == 0 || memcmp(o->elements + s->first * o->size, k->data, k->size) == 0);
-}
-
-static uint32_t run_hash(const struct profile *p, const void *data, size_t bytes)
-{
-	return table_hash(XXH3_64bits_withSeed(bytes ? data : "", bytes, p->seed));
 }
 
 __attribute__((always_inline)) static inline int add_run(struct profile *p, struct pool *spans, struct pool *elements,
@@ -83,7 +76,7 @@ int profile_add_stack(struct profile *p, const uint32_t *locations, size_t n, ui
 {
 	int r = stack_check(p, locations, n);
 
-	return r < 0 ? r : add_hashed_stack(p, locations, n, run_hash(p, locations, n * sizeof(*locations)), ret);
+	return r < 0 ? r : add_hashed_stack(p, locations, n, bytes_hash(p, locations, n * sizeof(*locations)), ret);
 }
 
 int profile_add_stacks(struct profile *p, const uint32_t *locations, const uint32_t *depths, size_t n, uint32_t *ret)
@@ -98,7 +91,7 @@ int profile_add_stacks(struct profile *p, const uint32_t *locations, const uint3
 
 			if (r < 0)
 				return r;
-			hashes[i - first] = run_hash(p, at, depths[i] * sizeof(*at));
+			hashes[i - first] = bytes_hash(p, at, depths[i] * sizeof(*at));
 			table_prefetch(&p->stack_table, hashes[i - first]);
 		}
 		for (size_t i = first; i < end; i++) {
@@ -149,7 +142,7 @@ int profile_add_label_set(struct profile *p, const struct profile_label *labels,
 		sorted[at] = *l;
 	}
 	return add_run(p, &p->label_sets, &p->labels, &p->label_table, sorted, n, sizeof(*sorted),
-	        run_hash(p, sorted, n * sizeof(*sorted)), ret);
+	        bytes_hash(p, sorted, n * sizeof(*sorted)), ret);
 }
 
 /* ---- samples ---- */
@@ -172,11 +165,6 @@ int profile_reserve_samples(struct profile *p, uint32_t n)
 	if (r >= 0)
 		r = profile_pool_reserve(p, &p->values, n * n_types * sizeof(int64_t));
 	return r;
-}
-
-static uint32_t sample_hash(const struct profile *p, const struct profile_sample *key)
-{
-	return table_hash(XXH3_64bits_withSeed(key, sizeof(*key), p->seed));
 }
 
 static int sample_check(struct profile *p, const struct profile_sample *key)
@@ -220,7 +208,7 @@ int profile_add_sample(struct profile *p, uint32_t stack, uint32_t labels, const
 	int r = sample_check(p, &key);
 
 	if (r >= 0)
-		r = add_hashed_sample(p, &key, sample_hash(p, &key), values, &i);
+		r = add_hashed_sample(p, &key, bytes_hash(p, &key, sizeof(key)), values, &i);
 	if (r >= 0 && ret_sample)
 		*ret_sample = i;
 	return r;
@@ -233,7 +221,7 @@ int profile_add_samples(struct profile *p, const struct profile_sample *samples,
 		uint32_t hashes[BATCH], ignored;
 
 		for (size_t i = first; i < end; i++) {
-			hashes[i - first] = sample_hash(p, &samples[i]);
+			hashes[i - first] = bytes_hash(p, &samples[i], sizeof(*samples));
 			table_prefetch(&p->sample_table, hashes[i - first]);
 		}
 		for (size_t i = first; i < end; i++) {

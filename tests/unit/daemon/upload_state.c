@@ -1,4 +1,4 @@
-#include "tests/unit/unit.h"
+#include "tests/unit/place.h"
 #include "daemon/upload_state.h"
 
 #include <fcntl.h>
@@ -10,24 +10,6 @@
 #include "base/fd.h"
 
 #define FILE_BYTES (UPLOAD_STATE_SLOTS * UPLOAD_STATE_SLOT_BYTES)
-
-struct place {
-	char path[64];
-	int fd;
-};
-
-static int make_place(void **state)
-{
-	struct place *p = malloc(sizeof(*p));
-
-	assert_non_null(p);
-	strcpy(p->path, "/tmp/ember-unit-XXXXXX");
-	assert_non_null(mkdtemp(p->path));
-	p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_true(p->fd >= 0);
-	*state = p;
-	return 0;
-}
 
 static int remove_place(void **state)
 {

@@ -1,4 +1,4 @@
-#include "tests/unit/unit.h"
+#include "tests/unit/place.h"
 #include "store/spool.h"
 
 #include <fcntl.h>
@@ -6,24 +6,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "base/fd.h"
-
-struct place {
-	char path[64];
-	int fd;
-};
-
-static int make_place(void **state)
-{
-	struct place *p = malloc(sizeof(*p));
-
-	assert_non_null(p);
-	strcpy(p->path, "/tmp/ember-unit-XXXXXX");
-	assert_non_null(mkdtemp(p->path));
-	p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_true(p->fd >= 0);
-	*state = p;
-	return 0;
-}
 
 static void remove_tree(int fd)
 {
