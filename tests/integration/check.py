@@ -1,4 +1,5 @@
 """What the integration tests share: where the build is, running our programs, asking for one thing at a time."""
+import glob
 import os
 import pathlib
 import shutil
@@ -27,8 +28,17 @@ def need_root():
 
 def need_tool(name):
     """A tool that tools/packages installs; in CI a missing one is a failure, not a skip."""
-    if shutil.which(name):
-        return
+    if not shutil.which(name):
+        _missing(name)
+
+
+def library(pattern):
+    """Where a library that tools/packages installs lies: of those that match, the one with the shortest path."""
+    found = sorted(glob.glob(f"/usr/lib/*/{pattern}") + glob.glob(f"/usr/lib/{pattern}"), key=len)
+    return found[0] if found else _missing(pattern)
+
+
+def _missing(name):
     print(f"{name} is missing; tools/test installs it")
     sys.exit(1 if os.environ.get("CI") else 77)
 

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 
+from certificates import authority, signed
 from export_lib import expect, window
 from export_uploads import Daemon
 from receivers import otlp, partial, unpack
@@ -270,13 +271,12 @@ def main():
         print("a full disk needs a mount: root")
         sys.exit(77)
     with tempfile.TemporaryDirectory() as keys, tempfile.TemporaryDirectory() as directory:
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem",
-                        "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"], check=True,
-                       cwd=keys, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        certificate, key = os.path.join(keys, "cert.pem"), os.path.join(keys, "key.pem")
+        authority(keys)
+        signed(keys, "server")
+        certificate, key, ca = (os.path.join(keys, name) for name in ("server.pem", "server.key", "ca.pem"))
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,nr_inodes=4000", "tmpfs", directory], check=True)
         try:
-            day = Day(directory, certificate, key, certificate)
+            day = Day(directory, certificate, key, ca)
             first = day.phase("plain", plain)
             for what, act in (("refusing", refusing), ("slow", slow), ("429", throttled), ("500", broken), ("reset", reset),
                               ("in part", in_part), ("TLS closed", closing), ("full disk", full_disk)):

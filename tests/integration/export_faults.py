@@ -13,7 +13,7 @@ import time
 
 import grpc
 
-from export_lib import BLOCKED, DENIED, REFUSED, RETRY, SENT, Child, config, expect, window
+from export_lib import BLOCKED, DENIED, REFUSED, RETRY, SENT, Child, config, expect, window, write
 from receivers import Grpc, Http, partial
 
 NS = 10**9
@@ -243,9 +243,7 @@ def privileges(directory, path):
 def main():
     start = time.time()
     with tempfile.TemporaryDirectory() as directory:
-        path = os.path.join(directory, "w.pb.gz")
-        with open(path, "wb") as f:
-            f.write(window(60))
+        path = write(directory, "w.pb.gz", window(60))
         statuses(path)
         grpc_statuses(path)
         redirects(path)

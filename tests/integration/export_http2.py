@@ -4,7 +4,6 @@ server may say in well-formed HTTP/2: redirects, giant headers, answers that unp
 import test_venv  # noqa: F401  (enters BUILD/venv)
 
 import gzip
-import os
 import socket
 import struct
 import subprocess
@@ -12,7 +11,7 @@ import tempfile
 import threading
 import time
 
-from export_lib import BLOCKED, DENIED, REFUSED, RETRY, SENT, Child, config, expect, window
+from export_lib import BLOCKED, DENIED, REFUSED, RETRY, SENT, Child, config, expect, window, write
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 0, 1, 3, 4, 6, 9
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
@@ -209,9 +208,7 @@ def giants(path):
 def main():
     start = time.time()
     with tempfile.TemporaryDirectory() as directory:
-        path = os.path.join(directory, "w.pb.gz")
-        with open(path, "wb") as f:
-            f.write(window(60))
+        path = write(directory, "w.pb.gz", window(60))
         for check in (resets, ends, redirects, giants):
             check(path)
     print(f"export over HTTP/2: all held, {time.time() - start:.1f} s")

@@ -173,6 +173,13 @@ def window(samples, kind="cpu", seed=1, start_s=None, processes=40):
     return gzip.compress(bytes(out), 6, mtime=0)
 
 
+def write(directory, name, data):
+    path = os.path.join(directory, name)
+    with open(path, "wb") as f:
+        f.write(data)
+    return path
+
+
 def config(protocol, url, **more):
     base = {"name": "test", "protocol": protocol, "url": url, "timeout_ms": 5000,
             "resource": {"host.name": "box", "os.type": "linux"}}

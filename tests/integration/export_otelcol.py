@@ -13,7 +13,7 @@ from collections import Counter
 
 import otlp_rules
 import pprof
-from export_lib import BUILD, SENT, TYPES, Child, config, expect, free_port, window
+from export_lib import BUILD, SENT, TYPES, Child, config, expect, free_port, window, write
 from receivers import otlp
 
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "otelcol")
@@ -47,9 +47,7 @@ def main():
         for protocol, port in (("otlp-grpc", grpc_port), ("otlp-http", http_port)):
             for i, kind in enumerate(TYPES):
                 for compression in ("gzip", "zstd", "none"):
-                    path = os.path.join(directory, "w.pb.gz")
-                    with open(path, "wb") as f:
-                        f.write(window(200, kind, seed=i))
+                    path = write(directory, "w.pb.gz", window(200, kind, seed=i))
                     with Child(config(protocol, f"http://127.0.0.1:{port}", compression=compression, attributes=ALL)) as c:
                         reply = c.send(path)
                     what = f"{protocol} {kind} {compression}"

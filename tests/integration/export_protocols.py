@@ -15,17 +15,11 @@ import grpc
 
 import otlp_rules
 import pprof
-from export_lib import BUILD, SENT, TYPES, Child, config, expect, window
+from certificates import authority, signed
+from export_lib import BUILD, SENT, TYPES, Child, config, expect, window, write
 from receivers import Grpc, Http, ingest, push_series
 
 ALL = ["comm", "thread", "pid", "tid", "cgroup"]
-
-
-def write(directory, name, data):
-    path = os.path.join(directory, name)
-    with open(path, "wb") as f:
-        f.write(data)
-    return path
 
 
 def merge(requests):
@@ -80,14 +74,9 @@ def otlp_grpc(directory):
 
 
 def certificates(directory):
-    run = lambda *a: subprocess.run(["openssl", *a], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                    cwd=directory)
-    run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=ca")
-    for name, extension in (("server", "subjectAltName=IP:127.0.0.1,DNS:localhost"), ("client", "keyUsage=digitalSignature")):
-        write(directory, name + ".ext", extension.encode())
-        run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", name + ".key", "-out", name + ".csr", "-subj", f"/CN={name}")
-        run("x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-out",
-            name + ".pem", "-extfile", name + ".ext")
+    authority(directory)
+    signed(directory, "server", "subjectAltName=IP:127.0.0.1,DNS:localhost")
+    signed(directory, "client", "keyUsage=digitalSignature")
     return {n: os.path.join(directory, n) for n in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")}
 
 

@@ -15,7 +15,7 @@ import threading
 import time
 
 import pprof
-from export_lib import expect, window
+from export_lib import expect, window, write
 from export_uploads import Daemon
 from receivers import Http, otlp, unpack
 
@@ -189,9 +189,7 @@ def parts(directory):
     expect(len(ids) == len(set(ids)), "a part was sent twice after success")
     total = sum(sum(s.values) for _, h, b in taken for r in [otlp(unpack(h, b))]
                 for x in r.resource_profiles for y in x.scope_profiles for p in y.profiles for s in p.samples)
-    with open(os.path.join(directory, "w.pb.gz"), "wb") as f:
-        f.write(window(1000, seed=1))
-    want = sum(s.values[0] for s in pprof.Profile(os.path.join(directory, "w.pb.gz")).samples)
+    want = sum(s.values[0] for s in pprof.Profile(write(directory, "w.pb.gz", window(1000, seed=1))).samples)
     expect(total == want, f"{total} samples of {want} came")
     d.close()
     server.close()
@@ -354,9 +352,7 @@ def killed_between_parts(directory):
     expect(twice <= n, f"{twice} requests twice, {n} kills")
     places = [ids.index(i) for i in ids]
     expect(all(places[k] == places[k - 1] or places[k] == k for k in range(1, len(places))), "another one than that under way")
-    with open(os.path.join(directory, "w.pb.gz"), "wb") as f:
-        f.write(window(3000, seed=2))
-    want = sum(s.values[0] for s in pprof.Profile(os.path.join(directory, "w.pb.gz")).samples)
+    want = sum(s.values[0] for s in pprof.Profile(write(directory, "w.pb.gz", window(3000, seed=2))).samples)
     total = sum(sum(s.values) for body in {i: b for i, b in zip(ids, server.taken)}.values()
                 for x in otlp(body).resource_profiles for y in x.scope_profiles for p in y.profiles for s in p.samples)
     expect(total == want, f"{total} samples of {want} came")

@@ -11,24 +11,19 @@ import tempfile
 import threading
 import time
 
-from export_lib import BLOCKED, BUILD, RETRY, Child, config, expect, free_port, window
+from certificates import authority, signed
+from export_lib import BLOCKED, BUILD, RETRY, Child, config, expect, free_port, window, write
 from export_spool import Daemon, small
 from receivers import Http
 
 
 def certificates(directory):
     """ca.pem, and signed by it: good, other (another host's), old (it has ended); and none.pem, which signed nobody."""
-    run = lambda *a: subprocess.run(["openssl", *a], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                    cwd=directory)
-    for ca in ("ca", "none"):
-        run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", ca + ".key", "-out", ca + ".pem", "-days", "2", "-subj",
-            "/CN=" + ca)
-    for name, host, days in (("good", "IP:127.0.0.1", "2"), ("other", "DNS:elsewhere.example", "2"), ("old", "IP:127.0.0.1", "-1")):
-        with open(os.path.join(directory, name + ".ext"), "w") as f:
-            f.write("subjectAltName=" + host)
-        run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", name + ".key", "-out", name + ".csr", "-subj", "/CN=" + name)
-        run("x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", days, "-out",
-            name + ".pem", "-extfile", name + ".ext")
+    authority(directory)
+    authority(directory, "none")
+    signed(directory, "good")
+    signed(directory, "other", "subjectAltName=DNS:elsewhere.example")
+    signed(directory, "old", days=-1)
     return lambda name: os.path.join(directory, name)
 
 
@@ -184,9 +179,7 @@ def main():
     start = time.time()
     with tempfile.TemporaryDirectory() as directory:
         at = certificates(directory)
-        path = at("w.pb.gz")
-        with open(path, "wb") as f:
-            f.write(window(60))
+        path = write(directory, "w.pb.gz", window(60))
         outcomes(at, path)
         emberctl(at, path)
         secrets(at, path)

@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
 """Every allocator that is known, shared, preloaded and linked in: each way to allocate is counted once, at its bytes, and what is
 still in use is; what cannot be probed is said."""
-import glob
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -21,14 +19,6 @@ FLAGS = ["-O2", "-g", "-fomit-frame-pointer", "-fno-optimize-sibling-calls", "-f
 SECONDS = 4
 
 
-def library(name):
-    found = sorted(glob.glob(f"/usr/lib/*/{name}*"), key=len)
-    if not found:
-        print(f"{name} is missing; tools/test installs it")
-        sys.exit(1 if os.environ.get("CI") else 77)
-    return found[0]
-
-
 def build(scratch, name, compiler, *more):
     path = f"{scratch}/{name}"
     language = ["-x", "c++"] if compiler == "g++" else []
@@ -42,9 +32,9 @@ def prefixed_jemalloc(scratch):
     names = ("malloc calloc realloc free aligned_alloc posix_memalign memalign valloc mallocx rallocx xallocx sallocx dallocx "
              "sdallocx nallocx mallctl mallctlnametomib mallctlbymib malloc_stats_print malloc_usable_size malloc_conf "
              "malloc_message").split()
-    operators = [w for w in check.run("nm", "-g", library("libjemalloc_pic.a"), fail_ok=True).stdout.split() if w.startswith(("_Zn", "_Zd"))]
+    operators = [w for w in check.run("nm", "-g", check.library("libjemalloc_pic.a"), fail_ok=True).stdout.split() if w.startswith(("_Zn", "_Zd"))]
     renamed = [f"--redefine-sym={n}=_rjem_{n}" for n in names] + [f"--redefine-sym={n}=unused{n}" for n in set(operators)]
-    check.run("objcopy", *renamed, library("libjemalloc_pic.a"), archive)
+    check.run("objcopy", *renamed, check.library("libjemalloc_pic.a"), archive)
     return archive
 
 
@@ -110,15 +100,15 @@ def main(scratch, only):
         "glibc C++": lambda what: record(scratch, what, cxx),
         "musl": lambda what: record(scratch, what, build(scratch, "musl", "musl-gcc")),
         "musl linked in": lambda what: record(scratch, what, build(scratch, "musl-static", "musl-gcc", "-static")),
-        "jemalloc preloaded": lambda what: record(scratch, what, cxx, library("libjemalloc.so.2")),
-        "jemalloc beside": lambda what: record_beside(scratch, what, cxx, "libjemalloc", library("libjemalloc.so.2")),
+        "jemalloc preloaded": lambda what: record(scratch, what, cxx, check.library("libjemalloc.so.2")),
+        "jemalloc beside": lambda what: record_beside(scratch, what, cxx, "libjemalloc", check.library("libjemalloc.so.2")),
         "glibc beside": lambda what: record_beside(scratch, what, cxx, "libc.so.6"),
         "jemalloc linked": lambda what: record(scratch, what, build(scratch, "je", "g++", "-ljemalloc")),
         "jemalloc prefixed": lambda what: record(
             scratch, what, build(scratch, "rjem", "gcc", "-DPREFIX=_rjem_", prefixed_jemalloc(scratch), "-lm", "-lpthread", "-lstdc++", "-ldl")),
-        "tcmalloc preloaded": lambda what: record(scratch, what, cxx, library("libtcmalloc.so.4")),
-        "tcmalloc minimal": lambda what: record(scratch, what, cxx, library("libtcmalloc_minimal.so.4")),
-        "mimalloc preloaded": lambda what: record(scratch, what, cxx, library("libmimalloc.so.2")),
+        "tcmalloc preloaded": lambda what: record(scratch, what, cxx, check.library("libtcmalloc.so.4")),
+        "tcmalloc minimal": lambda what: record(scratch, what, cxx, check.library("libtcmalloc_minimal.so.4")),
+        "mimalloc preloaded": lambda what: record(scratch, what, cxx, check.library("libmimalloc.so.2")),
     }
     for what, run in cases.items():
         if not only or what in only:

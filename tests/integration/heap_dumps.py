@@ -38,14 +38,6 @@ int main(void) { keep_small(); keep_middle(); keep_large(); give_back(); return 
 KEPT = {"keep_small": (400000, 112), "keep_middle": (4000, 8192), "keep_large": (150, 327680)}
 
 
-def library(name):
-    found = glob.glob(f"/usr/lib/*/{name}") + glob.glob(f"/usr/lib/{name}")
-    if not found:
-        print(f"{name} is missing; tools/test installs it")
-        sys.exit(1 if os.environ.get("CI") else 77)
-    return found[0]
-
-
 def read(dump, out):
     check.run(TOOL, "merge", "-o", out, dump)
     return pprof.Profile(out)
@@ -58,7 +50,7 @@ def by_function(path, index):
 
 
 def jemalloc(scratch, binary, accumulate):
-    env = {**os.environ, "LD_PRELOAD": library("libjemalloc.so.2"),
+    env = {**os.environ, "LD_PRELOAD": check.library("libjemalloc.so.2"),
            "MALLOC_CONF": f"prof:true,lg_prof_sample:15,prof_final:true,prof_accum:{accumulate},prof_prefix:{scratch}/je"}
     check.run(binary, env=env)
     (dump,) = glob.glob(f"{scratch}/je.*.heap")
@@ -85,7 +77,7 @@ def jemalloc(scratch, binary, accumulate):
 
 
 def gperftools(scratch, binary):
-    check.run(binary, env={**os.environ, "LD_PRELOAD": library("libtcmalloc.so.4"), "HEAPPROFILE": f"{scratch}/gp"})
+    check.run(binary, env={**os.environ, "LD_PRELOAD": check.library("libtcmalloc.so.4"), "HEAPPROFILE": f"{scratch}/gp"})
     dump = sorted(glob.glob(f"{scratch}/gp.*.heap"))[-1]
     profile = read(dump, f"{scratch}/gp.pb.gz")
     flat = by_function(f"{scratch}/gp.pb.gz", "inuse_space")

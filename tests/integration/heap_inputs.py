@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
 """Dumps that jemalloc and gperftools write of a real program are INPUT of every command that takes one: the numbers of each
 command are those of the dump, and a series of dumps shows the leak."""
+import test_venv  # noqa: F401  (enters BUILD/venv)
+
 import glob
-import gzip
-import http.server
 import json
 import os
 import pathlib
 import re
 import subprocess
 import sys
-import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import check
 import pprof
+from receivers import Http, unpack
 
 check.need_tool("gcc")
 MIB = 1 << 20
@@ -51,14 +51,6 @@ int main(void)
 """
 
 
-def library(name):
-    found = glob.glob(f"/usr/lib/*/{name}") + glob.glob(f"/usr/lib/{name}")
-    if not found:
-        print(f"{name} is missing; tools/test installs it")
-        sys.exit(1 if os.environ.get("CI") else 77)
-    return found[0]
-
-
 # A dump for each 4 MiB that were allocated.
 ALLOCATORS = {
     "jemalloc": ("libjemalloc.so.2", "je.*.i*.heap",
@@ -66,29 +58,6 @@ ALLOCATORS = {
     "gperftools": ("libtcmalloc.so.4", "gp.*.heap",
                    {"HEAPPROFILE": "DIR/gp", "HEAP_PROFILE_ALLOCATION_INTERVAL": str(4 * MIB)}),
 }
-
-
-class Receiver:
-    """Takes what is uploaded, as an OpenTelemetry Collector does."""
-
-    def __init__(self):
-        self.bodies, outer = [], self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                outer.bodies.append((self.path, gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body))
-                self.send_response(200)
-                self.send_header("content-type", "application/x-protobuf")
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
 class Dumps:
@@ -100,7 +69,7 @@ class Dumps:
         os.mkdir(self.dir)
         env = {key: value.replace("DIR", self.dir) for key, value in env.items()}
         # Not moved about, so that dumps can be merged by address.
-        check.run(f"{scratch}/allocate", env={**os.environ, "LD_PRELOAD": library(so), **env})
+        check.run(f"{scratch}/allocate", env={**os.environ, "LD_PRELOAD": check.library(so), **env})
         number = lambda path: int(re.findall(r"\d+", os.path.basename(path))[-1])
         self.files = sorted(glob.glob(f"{self.dir}/{pattern}"), key=number)
         self.old, self.new = self.files[2], self.files[-1]
@@ -165,11 +134,11 @@ def memory(d):
 
 
 def upload(d):
-    receiver = Receiver()
+    receiver = Http()
     d.ctl("upload", "--to", receiver.url, d.new)
-    receiver.server.shutdown()
-    return len(receiver.bodies) > 0 and all(path == "/v1development/profiles" for path, _ in receiver.bodies) and \
-        any(b"inuse_space" in body for _, body in receiver.bodies)
+    receiver.close()
+    return len(receiver.requests) > 0 and all(path == "/v1development/profiles" for path, _, _ in receiver.requests) and \
+        any(b"inuse_space" in unpack(headers, body) for _, headers, body in receiver.requests)
 
 
 def stdin(d):
