@@ -246,9 +246,9 @@ static int wait_reply(struct export_child *c, struct export_reply *ret)
 		if (poll(&p, 1, REPLY_TIMEOUT_MS) == 0)
 			return -ETIMEDOUT;
 		r = export_child_receive(c, ret);
-		if (r == 2 && export_child_go_on(c, ret->id) < 0)
+		if (r == EXPORT_MESSAGE_PROGRESS && export_child_go_on(c, ret->id) < 0)
 			return -EPIPE;
-	} while (r == 0 || r == 2);
+	} while (r == EXPORT_MESSAGE_NONE || r == EXPORT_MESSAGE_PROGRESS);
 	return r < 0 ? r : 0;
 }
 

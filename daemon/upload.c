@@ -327,14 +327,14 @@ static int on_child_reply(sd_event_source *s, int fd, uint32_t events, void *use
 	(void)s;
 	(void)fd;
 	(void)events;
-	if (r == 0)
+	if (r == EXPORT_MESSAGE_NONE)
 		return 0;
-	if (r == 2 && u->is_busy && reply.id == u->job) {
+	if (r == EXPORT_MESSAGE_PROGRESS && u->is_busy && reply.id == u->job) {
 		take_progress(u, &reply);
 		(void)export_child_go_on(&u->child, u->job); /* of a child that is gone we hear */
 		return 0;
 	}
-	if (r == 1 && u->is_busy && reply.id == u->job) {
+	if (r == EXPORT_MESSAGE_REPLY && u->is_busy && reply.id == u->job) {
 		take_reply(u, &reply);
 		pump(u);
 		return 0;
@@ -692,7 +692,7 @@ static void hear_last_reply(struct upload *u)
 
 		if (r <= 0 || reply.id != u->job)
 			return;
-		if (r == 1)
+		if (r == EXPORT_MESSAGE_REPLY)
 			take_reply(u, &reply);
 		else
 			take_progress(u, &reply);

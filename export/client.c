@@ -113,7 +113,7 @@ int export_child_receive(struct export_child *c, struct export_reply *ret)
 		n = recv(c->socket, &m, sizeof(m), 0);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return 0;
+		return EXPORT_MESSAGE_NONE;
 	if (n <= 0)
 		return -EPIPE;
 	if ((size_t)n == sizeof(m.progress)) {
@@ -125,13 +125,13 @@ int export_child_receive(struct export_child *c, struct export_reply *ret)
 			.samples = m.progress.samples,
 			.rejected = m.progress.rejected,
 		};
-		return 2;
+		return EXPORT_MESSAGE_PROGRESS;
 	}
 	if ((size_t)n != sizeof(m.reply) || m.reply.outcome >= EXPORT_OUTCOMES)
 		return -EBADMSG;
 	m.reply.error[sizeof(m.reply.error) - 1] = 0;
 	*ret = m.reply;
-	return 1;
+	return EXPORT_MESSAGE_REPLY;
 }
 
 int export_child_go_on(struct export_child *c, uint64_t id)

@@ -28,8 +28,14 @@ int export_child_start(const char *executable, const char *config, const struct 
         struct export_child *ret, const char **ret_bad);
 /* output: -1 for none. Both stay the caller's. -EPIPE: the child is gone. */
 int export_child_send(struct export_child *c, const struct export_job *job, int input, int output);
-/* 1: a reply; 2: a part is done: only the fields of struct export_progress are set, and the child waits for
- * export_child_go_on(); 0: none yet; -EPIPE: the child is gone; -EBADMSG: it talks nonsense. */
+enum export_message {
+	EXPORT_MESSAGE_NONE, /* not yet */
+	EXPORT_MESSAGE_REPLY,
+	EXPORT_MESSAGE_PROGRESS, /* a part is done: only the fields of struct export_progress are set, and the child
+	                            waits for export_child_go_on() */
+};
+
+/* enum export_message; -EPIPE: the child is gone; -EBADMSG: it talks nonsense. */
 int export_child_receive(struct export_child *c, struct export_reply *ret);
 /* What was told is noted. -EPIPE: the child is gone. */
 int export_child_go_on(struct export_child *c, uint64_t id);
