@@ -27,10 +27,8 @@ void heap_estimate_init(struct heap_estimate *e, const struct heap_user_price *p
 	*e = (struct heap_estimate){ .price = *price };
 }
 
-void heap_estimate_add(struct heap_estimate *e, const struct heap_stretch *more)
+static void add_stretch(struct heap_stretch *s, const struct heap_stretch *more)
 {
-	struct heap_stretch *s = &e->now;
-
 	s->total_ns += more->total_ns;
 	s->total += more->total;
 	s->attached_ns += more->attached_ns;
@@ -39,8 +37,13 @@ void heap_estimate_add(struct heap_estimate *e, const struct heap_stretch *more)
 	s->hits += more->hits;
 	s->calls += more->calls;
 	s->bytes += more->bytes;
+}
+
+void heap_estimate_add(struct heap_estimate *e, const struct heap_stretch *more)
+{
+	add_stretch(&e->now, more);
 	if (more->attached_ns > 0 || more->hits > 0)
-		s->kind = more->kind;
+		e->now.kind = more->kind;
 }
 
 /* ---- what a hit costs ---- */
@@ -184,15 +187,8 @@ static double error_of_time(const struct heap_stretch *all)
 static void sum_up(const struct heap_estimate *e, struct heap_stretch *ret)
 {
 	*ret = (struct heap_stretch){ 0 };
-	for (unsigned i = 0; i < e->n; i++) {
-		const struct heap_stretch *s = &e->stretches[i];
-
-		ret->total_ns += s->total_ns;
-		ret->total += s->total;
-		ret->attached_ns += s->attached_ns;
-		ret->attached += s->attached;
-		ret->cost_ns += s->cost_ns;
-	}
+	for (unsigned i = 0; i < e->n; i++)
+		add_stretch(ret, &e->stretches[i]);
 }
 
 /* Whether this window goes by CPU time. */

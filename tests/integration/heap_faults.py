@@ -2,16 +2,15 @@
 """What may happen to a program while its allocators are probed: none is ever harmed by it, no breakpoint is left in any, and what
 could not be seen is in the ledger."""
 import contextlib
-import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import check
+from emberd import Daemon
 from pprof import Profile
 
 check.need_root()
@@ -30,23 +29,17 @@ def wait_until(what, seconds=20):
         time.sleep(0.05)
 
 
-class Daemon:
-    """An emberd that probes every process whose name begins with heap_fault."""
+class Prober(Daemon):
+    """Probes every process whose name begins with heap_fault."""
 
     def __init__(self, scratch):
-        self.socket = f"{scratch}/run/control.sock"
-        with open(f"{scratch}/emberd.conf", "w") as f:
-            f.write(f"[Profile]\nSources=heap\nInterval=5s\n[Target]\nComm=heap_fault*\n[Store]\nPath={scratch}/store\n")
-        self.process = subprocess.Popen([check.EMBERD, "--config", f"{scratch}/emberd.conf", "--runtime-dir", f"{scratch}/run"],
-                                        stderr=subprocess.DEVNULL)
-        check.that(wait_until(lambda: self.processes() is not None), "emberd answers")
+        super().__init__(scratch, "[Profile]\nSources=heap\nInterval=5s\n[Target]\nComm=heap_fault*\n")
+        check.that(self.processes() is not None, "emberd answers")
 
     def processes(self):
         """By PID, those that it probes; None: no answer."""
-        done = check.run(check.EMBERCTL, "status", "--json", "--source", self.socket, fail_ok=True)
-        if done.returncode != 0:
-            return None
-        return {p["pid"]: p for s in json.loads(done.stdout)["sources"] for p in s["processes"]}
+        status = self.status()
+        return {p["pid"]: p for s in status["sources"] for p in s["processes"]} if status else None
 
     def has_in(self, pids):
         known = self.processes() or {}
@@ -206,7 +199,7 @@ with check.scratch() as directory, contextlib.ExitStack() as stack:
     build(directory)
     chosen = [c for c in CASES if not sys.argv[1:] or c.__name__ in sys.argv[1:]]
     if chosen:
-        emberd = Daemon(directory)
+        emberd = Prober(directory)
         stack.callback(emberd.process.kill)
         for case in chosen:
             begin = time.monotonic()
