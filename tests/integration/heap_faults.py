@@ -33,7 +33,9 @@ class Prober(Daemon):
     """Probes every process whose name begins with heap_fault."""
 
     def __init__(self, scratch):
-        super().__init__(scratch, "[Profile]\nSources=heap\nInterval=5s\n[Target]\nComm=heap_fault*\n")
+        # All that a target can pay: what is asked here is harm, and what one case owes must not keep the next one's probes out.
+        super().__init__(scratch, "[Profile]\nSources=heap\nInterval=5s\n[Target]\nComm=heap_fault*\n"
+                                  "[Budget]\nHeap=90%\nHeapTogether=90%\n")
         check.that(self.processes() is not None, "emberd answers")
 
     def processes(self):
