@@ -82,7 +82,20 @@ struct field {
 	const uint8_t *start;
 };
 
+/* The rare case of each reader below is a function; it is given copies. So a caller's cursor and field have no address
+ * that leaves it and stay in registers: from memory, two words that were just written are slow to read as one. */
 bool cursor_varint_long(struct cursor *c, uint64_t *ret);
+
+static inline bool cursor_varint_rare(struct cursor *c, uint64_t *ret)
+{
+	struct cursor copy = *c;
+	uint64_t value = 0;
+	bool ok = cursor_varint_long(&copy, &value);
+
+	*c = copy;
+	*ret = value;
+	return ok;
+}
 
 static inline bool cursor_varint(struct cursor *c, uint64_t *ret)
 {
@@ -95,7 +108,7 @@ static inline bool cursor_varint(struct cursor *c, uint64_t *ret)
 		c->at += 2;
 		return true;
 	}
-	return cursor_varint_long(c, ret);
+	return cursor_varint_rare(c, ret);
 }
 
 /* A number of up to 8 bytes and how many they are; 0 for a longer one. Whether it has one byte or two, which nobody can
@@ -124,6 +137,17 @@ static inline size_t varint_get(const uint8_t *at, uint64_t *ret)
 
 int cursor_field_long(struct cursor *c, struct field *ret);
 
+static inline int cursor_field_rare(struct cursor *c, struct field *ret)
+{
+	struct cursor copy = *c;
+	struct field field = { 0 };
+	int r = cursor_field_long(&copy, &field);
+
+	*c = copy;
+	*ret = field;
+	return r;
+}
+
 /* 1: a field; 0: the end; -EBADMSG. Most fields have one byte of tag and a number or length of one or two. */
 static inline int cursor_field(struct cursor *c, struct field *ret)
 {
@@ -131,11 +155,11 @@ static inline int cursor_field(struct cursor *c, struct field *ret)
 	size_t head = 2, number;
 
 	if (c->end - at < 3 || at[0] < 8 || at[0] >= 0x80)
-		return at == c->end ? 0 : cursor_field_long(c, ret);
+		return at == c->end ? 0 : cursor_field_rare(c, ret);
 	number = at[1];
 	if (number >= 0x80) {
 		if (at[2] >= 0x80)
-			return cursor_field_long(c, ret);
+			return cursor_field_rare(c, ret);
 		number = (number & 0x7f) | (size_t)at[2] << 7;
 		head = 3;
 	}
@@ -145,6 +169,7 @@ static inline int cursor_field(struct cursor *c, struct field *ret)
 	at += head;
 	if (ret->wire == WIRE_VARINT) {
 		ret->value = number;
+		ret->bytes = (struct cursor){ at, at };
 		c->at = at;
 		return 1;
 	}
@@ -153,7 +178,7 @@ static inline int cursor_field(struct cursor *c, struct field *ret)
 		c->at = ret->bytes.end;
 		return 1;
 	}
-	return cursor_field_long(c, ret);
+	return cursor_field_rare(c, ret);
 }
 
 static inline size_t varint_size(uint64_t v)

@@ -6,10 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define TABLE_NONE UINT32_MAX
 
 struct table_slot {
 	uint32_t hash;
-	uint32_t next_index; /* index + 1; 0: free */
+	uint32_t index; /* TABLE_NONE: free */
 };
 
 struct table {
@@ -17,8 +20,6 @@ struct table {
 	uint32_t n_slots; /* a power of two, or 0 */
 	uint32_t n;
 };
-
-#define TABLE_NONE UINT32_MAX
 
 typedef bool (*table_equal_t)(const void *owner, uint32_t index, const void *key);
 
@@ -36,10 +37,10 @@ __attribute__((always_inline)) static inline uint32_t table_find(
 	for (uint32_t i = hash & (t->n_slots - 1);; i = (i + 1) & (t->n_slots - 1)) {
 		const struct table_slot *s = &t->slots[i];
 
-		if (!s->next_index)
+		if (s->index == TABLE_NONE)
 			return TABLE_NONE;
-		if (s->hash == hash && equal(owner, s->next_index - 1, key))
-			return s->next_index - 1;
+		if (s->hash == hash && equal(owner, s->index, key))
+			return s->index;
 	}
 }
 
@@ -55,10 +56,8 @@ static inline uint32_t table_guess(const struct table *t, uint32_t hash)
 	if (!t->n_slots)
 		return TABLE_NONE;
 	for (uint32_t i = hash & (t->n_slots - 1);; i = (i + 1) & (t->n_slots - 1)) {
-		if (!t->slots[i].next_index)
-			return TABLE_NONE;
-		if (t->slots[i].hash == hash)
-			return t->slots[i].next_index - 1;
+		if (t->slots[i].index == TABLE_NONE || t->slots[i].hash == hash)
+			return t->slots[i].index;
 	}
 }
 
@@ -77,25 +76,27 @@ static inline void table_insert(struct table *t, uint32_t hash, uint32_t index)
 {
 	uint32_t i = hash & (t->n_slots - 1);
 
-	while (t->slots[i].next_index)
+	while (t->slots[i].index != TABLE_NONE)
 		i = (i + 1) & (t->n_slots - 1);
-	t->slots[i] = (struct table_slot){ .hash = hash, .next_index = index + 1 };
+	t->slots[i] = (struct table_slot){ .hash = hash, .index = index };
 	t->n++;
 }
 
-/* -ENOMEM leaves the table as it was. */
+/* -ENOMEM leaves the table as it was. All slots are written at once: pages that were only read first would cost a
+ * second fault each, and the other threads an interrupt. */
 static inline int table_resize(struct table *t, uint64_t n_slots)
 {
 	struct table bigger = { .n_slots = (uint32_t)n_slots };
 
 	if (n_slots > 1u << 31)
 		return -ENOMEM;
-	bigger.slots = calloc(n_slots, sizeof(*bigger.slots));
+	bigger.slots = malloc(n_slots * sizeof(*bigger.slots));
 	if (!bigger.slots)
 		return -ENOMEM;
+	memset(bigger.slots, 0xff, n_slots * sizeof(*bigger.slots));
 	for (uint32_t i = 0; i < t->n_slots; i++)
-		if (t->slots[i].next_index)
-			table_insert(&bigger, t->slots[i].hash, t->slots[i].next_index - 1);
+		if (t->slots[i].index != TABLE_NONE)
+			table_insert(&bigger, t->slots[i].hash, t->slots[i].index);
 	free(t->slots);
 	*t = bigger;
 	return 0;
@@ -106,7 +107,7 @@ static inline void table_remove_slot(struct table *t, uint32_t i)
 {
 	const uint32_t mask = t->n_slots - 1;
 
-	for (uint32_t j = (i + 1) & mask; t->slots[j].next_index; j = (j + 1) & mask) {
+	for (uint32_t j = (i + 1) & mask; t->slots[j].index != TABLE_NONE; j = (j + 1) & mask) {
 		uint32_t home = t->slots[j].hash & mask;
 
 		if (((j - home) & mask) >= ((j - i) & mask)) {
@@ -114,7 +115,7 @@ static inline void table_remove_slot(struct table *t, uint32_t i)
 			i = j;
 		}
 	}
-	t->slots[i] = (struct table_slot){ 0 };
+	t->slots[i].index = TABLE_NONE;
 	t->n--;
 }
 
@@ -124,6 +125,6 @@ static inline void table_forget(struct table *t, uint32_t n_keep)
 	if (t->n <= n_keep)
 		return;
 	for (uint32_t i = 0; i < t->n_slots; i++)
-		while (t->slots[i].next_index > n_keep)
+		while (t->slots[i].index != TABLE_NONE && t->slots[i].index >= n_keep)
 			table_remove_slot(t, i);
 }
