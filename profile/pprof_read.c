@@ -116,11 +116,16 @@ static uint32_t skip_alike(struct cursor *c, uint8_t tag)
 	uint32_t n = 0;
 
 	while (end - at >= 3 && at[0] == tag) {
-		const size_t is_long = at[1] >> 7, size = (at[1] & 0x7fu) | (at[2] & -is_long) << 7;
+		size_t size = 2 + at[1];
 
-		if ((is_long && at[2] >= 0x80) || size > (size_t)(end - at) - 2 - is_long)
+		if (__builtin_expect(at[1] >= 0x80, 0)) { /* as a jump: where the next one stands is foretold then */
+			if (at[2] >= 0x80)
+				break;
+			size = 3 + ((at[1] & 0x7fu) | (size_t)at[2] << 7);
+		}
+		if (size > (size_t)(end - at))
 			break;
-		at += 2 + is_long + size;
+		at += size;
 		n++;
 	}
 	c->at = at;
