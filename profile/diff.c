@@ -26,7 +26,7 @@ struct diff {
 	struct intern *keys;
 	struct work *rows;
 	uint32_t *order; /* row of each key, after sorting */
-	size_t n_rows, room;
+	size_t n_rows, room, kept;
 	struct top_value total[2];
 	size_t n_parts[2];
 	struct diff_options options;
@@ -76,11 +76,11 @@ static int find_or_add(struct diff *d, const struct top_row *from, uint32_t *ret
 	if (r != -ENOENT)
 		return r;
 	name = strdup(from->name);
-	file = strdup(from->file);
-	mapping = strdup(from->mapping);
-	if (!name || !file || !mapping)
+	if (!name)
 		return -ENOMEM;
-	r = rows_reserve(d);
+	r = frame_keep(from->file, from->mapping, &d->kept, &file, &mapping);
+	if (r >= 0)
+		r = rows_reserve(d);
 	if (r < 0)
 		return r;
 	r = intern_put(d->keys, from->key, from->key_size, &id);

@@ -101,6 +101,14 @@ static void make_name(struct frame *f)
 	f->name_size = (size_t)n;
 }
 
+static const char *file_name(const struct profile *p, uint32_t string)
+{
+	size_t n;
+	const char *name = profile_string(p, string, &n);
+
+	return n <= FRAME_FILE_BYTES_MAX ? name : "";
+}
+
 void frame_get(const struct profile *p, uint32_t location, uint32_t i, struct frame *ret)
 {
 	struct profile_location l = profile_location(p, location);
@@ -113,14 +121,14 @@ void frame_get(const struct profile *p, uint32_t location, uint32_t i, struct fr
 	ret->name = "";
 	ret->name_size = 0;
 	if (l.mapping != PROFILE_NONE)
-		ret->mapping = profile_string(p, profile_mapping(p, l.mapping)->filename, NULL);
+		ret->mapping = file_name(p, profile_mapping(p, l.mapping)->filename);
 	if (i < l.n_lines && l.lines[i].function != PROFILE_NONE) {
 		const struct profile_function *f = profile_function(p, l.lines[i].function);
 
 		ret->name = profile_string(p, f->name, &ret->name_size);
 		if (ret->name_size == 0)
 			ret->name = profile_string(p, f->system_name, &ret->name_size);
-		ret->file = profile_string(p, f->filename, NULL);
+		ret->file = file_name(p, f->filename);
 		ret->line = l.lines[i].line;
 		ret->name_size = MIN(ret->name_size, (size_t)FRAME_NAME_BYTES_MAX);
 		if (ret->name_size > 0)
@@ -130,6 +138,23 @@ void frame_get(const struct profile *p, uint32_t location, uint32_t i, struct fr
 	if (ret->name_size == 0)
 		make_name(ret);
 	ret->kind = kind_of(ret, i + 1 < l.n_lines);
+}
+
+int frame_keep(const char *file, const char *mapping, size_t *kept, char **ret_file, char **ret_mapping)
+{
+	const size_t n = strlen(file) + strlen(mapping) + 2;
+	_cleanup_free_ char *file_copy = NULL, *mapping_copy = NULL;
+
+	if (n > FRAME_KEPT_BYTES_MAX - *kept)
+		return -ENOSPC;
+	file_copy = strdup(file);
+	mapping_copy = strdup(mapping);
+	if (!file_copy || !mapping_copy)
+		return -ENOMEM;
+	*kept += n;
+	*ret_file = TAKE_PTR(file_copy);
+	*ret_mapping = TAKE_PTR(mapping_copy);
+	return 0;
 }
 
 const char *frame_kind_name(enum frame_kind kind)

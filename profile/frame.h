@@ -26,6 +26,10 @@ enum frame_kind {
 /* A longer name counts as its first bytes: a name is handled once for each place that has it, so a hostile file could
  * make work without end of one long name. */
 #define FRAME_NAME_BYTES_MAX 65536
+/* For the same reason a file or a mapping whose name is longer than any path counts as not known. */
+#define FRAME_FILE_BYTES_MAX 4096
+/* What rows, nodes, ... may copy of files and mappings, all together. */
+#define FRAME_KEPT_BYTES_MAX ((size_t)128 << 20)
 
 struct frame {
 	const char *name;    /* the profile's, or made below */
@@ -43,5 +47,8 @@ struct frame {
 uint32_t frame_count(const struct profile *p, uint32_t location);
 /* i counts from the innermost, as a location's lines do. *ret borrows from p until something is added to it. */
 void frame_get(const struct profile *p, uint32_t location, uint32_t i, struct frame *ret);
+
+/* Copies of both, counted in *kept. -ENOSPC: beyond FRAME_KEPT_BYTES_MAX, -ENOMEM; nothing is changed then. */
+int frame_keep(const char *file, const char *mapping, size_t *kept, char **ret_file, char **ret_mapping);
 
 const char *frame_kind_name(enum frame_kind kind); /* "native", "kernel", ... for legends and JSON */

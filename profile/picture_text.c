@@ -32,7 +32,7 @@ static const struct diff_row *find_row(const struct picture *pic, uint32_t node)
 	f = tree_frame(pic->tree, frame);
 	(void)buffer_append(&key, f->name, f->name_size);
 	(void)buffer_append(&key, "", 1);
-	(void)buffer_append(&key, f->file, strnlen(f->file, FRAME_NAME_BYTES_MAX));
+	(void)buffer_append(&key, f->file, strlen(f->file));
 	if (key.error || diff_find(pic->diff, key.data, key.size, &at) < 0)
 		return NULL;
 	return diff_row(pic->diff, at);

@@ -14,7 +14,7 @@ struct top {
 	struct intern *keys; /* -> row before sorting */
 	struct top_row *rows;
 	uint32_t *order; /* row of each key, after sorting */
-	size_t n_rows, room;
+	size_t n_rows, room, kept;
 	struct top_value total;
 };
 
@@ -116,11 +116,11 @@ static int add_row(struct top *t, const void *key, size_t key_size, char *name, 
 	uint32_t id;
 	int r;
 
-	file = strdup(f->file);
-	mapping = strdup(f->mapping);
-	if (!owned_name || !file || !mapping)
+	if (!owned_name)
 		return -ENOMEM;
-	r = rows_reserve(t);
+	r = frame_keep(f->file, f->mapping, &t->kept, &file, &mapping);
+	if (r >= 0)
+		r = rows_reserve(t);
 	if (r < 0)
 		return r;
 	r = intern_put(t->keys, key, key_size, &id);
@@ -148,10 +148,10 @@ static int frame_key(const struct frame *f, enum top_by by, struct buffer *key)
 			return f->address ? buffer_printf(key, "+0x%llx", (unsigned long long)f->address) : key->error;
 		}
 		(void)buffer_append(key, f->name, f->name_size);
-		return buffer_printf(key, " %.*s:%lld", FRAME_NAME_BYTES_MAX, f->file, (long long)f->line);
+		return buffer_printf(key, " %s:%lld", f->file, (long long)f->line);
 	case TOP_FILE:
 		file = f->file[0] ? f->file : f->mapping[0] ? f->mapping : "[unknown]";
-		return buffer_append(key, file, strnlen(file, FRAME_NAME_BYTES_MAX));
+		return buffer_append(key, file, strlen(file));
 	default:
 		return buffer_append(key, f->name, f->name_size);
 	}
@@ -168,7 +168,7 @@ static int add_frame_row(struct building *b, struct frame *f, uint32_t *ret)
 	(void)buffer_append(&key, name.data, name.size);
 	if (b->options->by == TOP_FUNCTION) {
 		(void)buffer_append(&key, "", 1);
-		(void)buffer_append(&key, f->file, strnlen(f->file, FRAME_NAME_BYTES_MAX));
+		(void)buffer_append(&key, f->file, strlen(f->file));
 		f->line = 0; /* found out at the end: set_lines() */
 	}
 	if (key.error)

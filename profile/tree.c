@@ -13,7 +13,7 @@
 struct tree {
 	struct intern *frame_keys; /* kind, name, NUL -> frame */
 	struct tree_frame *frames;
-	size_t frames_room;
+	size_t frames_room, kept;
 	struct intern *node_keys; /* parent, frame -> node - 1 */
 	struct tree_node *nodes;
 	size_t n_nodes, nodes_room;
@@ -110,11 +110,9 @@ static int add_frame(struct tree *t, const struct frame *f, uint32_t *ret)
 	r = intern_find(t->frame_keys, key, f->name_size + 2, ret);
 	if (r != -ENOENT)
 		return r;
-	file = strdup(f->file);
-	mapping = strdup(f->mapping);
-	if (!file || !mapping)
-		return -ENOMEM;
-	r = frames_reserve(t);
+	r = frame_keep(f->file, f->mapping, &t->kept, &file, &mapping);
+	if (r >= 0)
+		r = frames_reserve(t);
 	if (r < 0)
 		return r;
 	r = intern_put(t->frame_keys, key, f->name_size + 2, &id);

@@ -237,7 +237,22 @@ static void diff_needs_a_part_on_both_sides(void **state)
 	assert_null(d);
 }
 
+/* Each side fits, both together do not. */
+static void diff_bounds_what_its_rows_keep(void **state)
+{
+	_cleanup_(profile_freep) struct profile *a = stacks_of_one_file("a", 20000, 4000),
+	                                        *b = stacks_of_one_file("b", 20000, 4000);
+	const struct profile *parts[2] = { a, b };
+	const struct diff_side before = { &parts[0], 1, 0 }, after = { &parts[1], 1, 0 };
+	struct diff *d = NULL;
+
+	(void)state;
+	assert_int_equal(diff_build(&before, &after, &values, &d), -ENOSPC);
+	assert_null(d);
+}
+
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(diff_bounds_what_its_rows_keep),
 	cmocka_unit_test(diff_holds_both_sides),
 	cmocka_unit_test(diff_sees_what_is_more_than_chance),
 	cmocka_unit_test(diff_normalized_compares_shares_of_unequal_profiles),

@@ -107,6 +107,35 @@ static inline struct profile *stacks_new(void)
 	return p;
 }
 
+/* n stacks of one frame, each another function; the name of their one file has that many bytes. */
+static inline struct profile *stacks_of_one_file(const char *prefix, uint32_t n, size_t file_bytes)
+{
+	struct profile *p = stacks_new();
+	char *file = malloc(file_bytes);
+	uint32_t file_string, labels;
+
+	memset(file, 'x', file_bytes);
+	assert_int_equal(profile_add_string(p, file, file_bytes, &file_string), 0);
+	assert_int_equal(profile_add_label_set(p, NULL, 0, &labels), 0);
+	free(file);
+	for (uint32_t i = 0; i < n; i++) {
+		struct profile_function f = { .filename = file_string };
+		struct profile_line line = { 0 };
+		struct profile_location l = { .address = i, .mapping = PROFILE_NONE, .lines = &line, .n_lines = 1 };
+		int64_t values[2] = { 1, STACKS_NS };
+		uint32_t location, stack;
+		char name[32];
+
+		(void)snprintf(name, sizeof(name), "%s%u", prefix, i);
+		assert_int_equal(profile_add_cstring(p, name, &f.name), 0);
+		assert_int_equal(profile_add_function(p, &f, &line.function), 0);
+		assert_int_equal(profile_add_location(p, &l, &location), 0);
+		assert_int_equal(profile_add_stack(p, &location, 1, &stack), 0);
+		assert_int_equal(profile_add_sample(p, stack, labels, values, NULL), 0);
+	}
+	return p;
+}
+
 static inline struct profile *stacks_profile(const char *text)
 {
 	struct profile *p = stacks_new();

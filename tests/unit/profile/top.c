@@ -236,7 +236,31 @@ static void of_nothing_nothing_is_hot(void **state)
 	assert_int_equal(top_n_hot(t, 0), 0);
 }
 
+/* A small file can name one long file for each of its functions: rows do not multiply it without end. */
+static void top_bounds_what_its_rows_keep(void **state)
+{
+	_cleanup_(profile_freep) struct profile *p = stacks_of_one_file("f", 40000, 4000);
+	struct top *t = NULL;
+
+	(void)state;
+	assert_int_equal(top_build(p, &(struct top_options){ .by = TOP_FUNCTION }, &t), -ENOSPC);
+	assert_null(t);
+}
+
+static void a_file_longer_than_any_path_is_not_known(void **state)
+{
+	_cleanup_(profile_freep) struct profile *p = stacks_of_one_file("f", 3, FRAME_FILE_BYTES_MAX + 1);
+	_cleanup_(top_freep) struct top *t = NULL;
+
+	(void)state;
+	assert_int_equal(top_build(p, &(struct top_options){ .by = TOP_FUNCTION }, &t), 0);
+	assert_int_equal(top_n_rows(t), 3);
+	assert_string_equal(row(t, "f1")->file, "");
+}
+
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(top_bounds_what_its_rows_keep),
+	cmocka_unit_test(a_file_longer_than_any_path_is_not_known),
 	cmocka_unit_test(top_adds_flat_and_cum),
 	cmocka_unit_test(top_sorts_by_cum),
 	cmocka_unit_test(top_counts_recursion_once),

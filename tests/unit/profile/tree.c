@@ -150,7 +150,18 @@ static void tree_refuses_a_value_that_is_not_there(void **state)
 	assert_int_equal(tree_add(t, 0, p, &o), -EINVAL);
 }
 
+static void tree_bounds_what_its_frames_keep(void **state)
+{
+	_cleanup_(profile_freep) struct profile *p = stacks_of_one_file("f", 40000, 4000);
+	_cleanup_(tree_freep) struct tree *t = NULL;
+
+	(void)state;
+	assert_int_equal(tree_new(&t), 0);
+	assert_int_equal(tree_add(t, 0, p, &(struct tree_options){ .value_index = 0 }), -ENOSPC);
+}
+
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(tree_bounds_what_its_frames_keep),
 	cmocka_unit_test(tree_adds_equal_callers_together),
 	cmocka_unit_test(tree_keeps_recursion_as_depth),
 	cmocka_unit_test(tree_sorts_children_by_name),
