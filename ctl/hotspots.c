@@ -142,7 +142,8 @@ const struct command hotspots_command = {
 	.name = "hotspots",
 	.arguments = "[INPUT...]",
 	.summary = "List every function at or above a share of the whole, with its hottest line",
-	.details = "A function's share is what was spent in itself (flat). PLACE is its source file and the line where "
+	.details = "A function's share is what was spent in itself (flat). FILE:LINE is its source file and the line "
+	           "where "
 	           "most of "
 	           "that was; without debug information there is the executable or library.\n\n"
 	           "Examples:\n"

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "ctl/command.h"
+#include "ctl/summary.h"
 #include "profile/file.h"
 
 struct query_arguments {
@@ -35,8 +36,9 @@ static json_t *report_json(const struct profile *p, const struct query_report *r
 
 	for (uint32_t i = 0; i < h->n_sample_types; i++)
 		(void)json_array_append_new(
-		        totals, json_pack("{sssssI}", "type", profile_string(p, h->sample_types[i].type, NULL), "unit",
-		                        profile_string(p, h->sample_types[i].unit, NULL), "total",
+		        totals, json_pack("{sososI}", "type",
+		                        command_json_string(profile_string(p, h->sample_types[i].type, NULL)), "unit",
+		                        command_json_string(profile_string(p, h->sample_types[i].unit, NULL)), "total",
 		                        (json_int_t)profile_total(p, i)));
 	return json_pack("{sosIsIsIsIsIsIsIsIsIsI}", "totals", totals, "samples", (json_int_t)profile_n_samples(p),
 	        "windows", (json_int_t)report->n_of[STORE_WINDOW], "hours", (json_int_t)report->n_of[STORE_HOUR],
@@ -59,8 +61,11 @@ static void print_report(const struct profile *p, const struct query_report *rep
 	for (uint32_t i = 0; i < h->n_sample_types; i++) {
 		const char *unit = profile_string(p, h->sample_types[i].unit, NULL);
 
-		printf("%s: %s (%lld %s)\n", profile_string(p, h->sample_types[i].type, NULL),
-		        units_format_value(size, profile_total(p, i), unit), (long long)profile_total(p, i), unit);
+		summary_print_word(profile_string(p, h->sample_types[i].type, NULL));
+		printf(": %s (%lld ", units_format_value(size, profile_total(p, i), unit),
+		        (long long)profile_total(p, i));
+		summary_print_word(unit);
+		printf(")\n");
 	}
 }
 

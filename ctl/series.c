@@ -71,7 +71,7 @@ static int series_run(const struct command *c, int argc, char **argv)
 	        &l, &report, &error);
 	if (error.text[0])
 		return log_err(0, "%s", error.text), r;
-	source_say_corrupt(&report.corrupt);
+	source_say_left_out(&report);
 	return listing_finish(&l, r, "values");
 }
 

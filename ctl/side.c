@@ -47,13 +47,14 @@ static bool is_same_type(const struct side *s, const struct profile *part)
 }
 
 /* What is held of the range once more, in equal parts, without those that hold nothing. They are good for something
- * only where all together are the whole, to the unit (no hour or day lies in two): else there are none, which is no
- * error. */
+ * only where all together are the whole, to the unit (no hour or day lies in two), and fit in the memory of one query:
+ * else there are none, which is no error. */
 static void load_parts(struct source_query *q, const struct query_report *report, struct side *s)
 {
 	_cleanup_progress_ struct progress progress = progress_start("comparing", "parts");
 	const int64_t from = MAX(q->selection.from_ns, report->first_ns), to = MIN(q->selection.to_ns, report->last_ns);
 	const size_t n = (size_t)MIN(report->n_files, (uint64_t)SIDE_PARTS_MAX);
+	uint64_t bytes_left = QUERY_BYTES_MAX_DEFAULT;
 	int64_t total = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -66,8 +67,10 @@ static void load_parts(struct source_query *q, const struct query_report *report
 		part.from_ns = i ? from + (to - from) / (int64_t)n * (int64_t)i : q->selection.from_ns;
 		part.to_ns = i + 1 < n ? from + (to - from) / (int64_t)n * (int64_t)(i + 1) : q->selection.to_ns;
 		if (part.to_ns <= part.from_ns ||
-		        store_query(q->store, &part, &(struct query_options){ 0 }, &p, &part_report, &error) < 0)
+		        store_query(q->store, &part, &(struct query_options){ .bytes_max = bytes_left }, &p,
+		                &part_report, &error) < 0)
 			return drop_parts(s);
+		bytes_left -= MIN(bytes_left - 1, profile_bytes(p));
 		if (profile_n_samples(p) == 0) { /* nothing was gathered then */
 			profile_free(p);
 			continue;

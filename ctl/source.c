@@ -165,13 +165,8 @@ void source_say_corrupt(const struct corrupt *list)
 		        0, "%" PRIu64 " more files are corrupt and were left out", list->n - CORRUPT_NAMED_MAX);
 }
 
-/* What the reader of the answer should know of it. */
-static void say(const struct source_query *q, const struct query_report *report)
+void source_say_left_out(const struct query_report *report)
 {
-	char first[SELECTION_TIME_MAX], last[SELECTION_TIME_MAX];
-	const struct selection *sel = &q->selection;
-	uint64_t merged = report->n_of[STORE_HOUR] + report->n_of[STORE_DAY];
-
 	source_say_corrupt(&report->corrupt);
 	if (report->n_missing)
 		(void)log_warning(0, "%" PRIu64 " files of the index are gone; 'emberctl reindex' makes it true again",
@@ -179,6 +174,16 @@ static void say(const struct source_query *q, const struct query_report *report)
 	if (report->n_other_types)
 		(void)log_warning(
 		        0, "%" PRIu64 " files have other sample types and were left out", report->n_other_types);
+}
+
+/* What the reader of the answer should know of it. */
+static void say(const struct source_query *q, const struct query_report *report)
+{
+	char first[SELECTION_TIME_MAX], last[SELECTION_TIME_MAX];
+	const struct selection *sel = &q->selection;
+	uint64_t merged = report->n_of[STORE_HOUR] + report->n_of[STORE_DAY];
+
+	source_say_left_out(report);
 	if (!report->has_index)
 		(void)log_warning(0, "the store has no usable index, so names were read; 'emberctl reindex' makes one");
 	if (merged && (report->first_ns < sel->from_ns || report->last_ns > sel->to_ns))

@@ -34,5 +34,7 @@ int source_open_range(const struct source *o, const char *range, struct source_q
 int source_load(const struct source *o, struct profile **ret);
 int source_load_range(const struct source *o, const char *range, struct profile **ret);
 int source_run(struct source_query *q, struct profile **ret, struct query_report *report);
+/* What is not in the answer, a line on standard error for each thing. */
+void source_say_left_out(const struct query_report *report);
 /* One line on standard error for each of the first, and how many more. */
 void source_say_corrupt(const struct corrupt *list);

@@ -6,8 +6,11 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "ctl/command.h"
+#include "ctl/table.h"
 #include "profile/ledger.h"
 #include "profile/tree.h"
+
+#define WORD_BYTES_MAX 64
 
 /* What a reader should know of the numbers, by the line of the ledger that says so. */
 enum caveat_kind { CAVEAT_COUNT, CAVEAT_PERMILLE, CAVEAT_MS, CAVEAT_WORDS };
@@ -45,10 +48,13 @@ static int64_t samples_of(const struct profile *p)
 	return count == PROFILE_NONE ? (int64_t)profile_n_samples(p) : profile_total(p, count);
 }
 
-static void print_clean(const char *s)
+void summary_print_word(const char *s)
 {
-	for (size_t i = 0; s[i] && i < 64; i++)
-		(void)fputc((unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i], stdout);
+	_cleanup_buffer_ struct buffer clean = BUFFER(4 * WORD_BYTES_MAX);
+	size_t width = 0;
+
+	(void)table_append_clean(&clean, &width, s, strnlen(s, WORD_BYTES_MAX));
+	(void)fwrite(clean.data, 1, clean.size, stdout);
 }
 
 static void print_caveat(const struct profile *p, const struct caveat *c)
@@ -74,9 +80,9 @@ void summary_print(const struct profile *p, uint32_t value_index)
 	const char *unit = profile_string(p, h->sample_types[value_index].unit, NULL);
 	char text[UNITS_TEXT_MAX];
 
-	print_clean(type);
+	summary_print_word(type);
 	(void)fputs(" (", stdout);
-	print_clean(unit);
+	summary_print_word(unit);
 	printf("): %s", units_format_value(text, profile_total(p, value_index), unit));
 	if (strcmp(unit, "count") != 0)
 		printf(" in %lld samples", (long long)samples_of(p));

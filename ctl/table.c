@@ -5,7 +5,6 @@
 #include <sys/ioctl.h>
 #include <wchar.h>
 
-#include "base/buffer.h"
 #include "base/units.h"
 #include "base/utf8.h"
 
@@ -40,7 +39,7 @@ static bool is_harmless(uint32_t c)
 	         c == 0x2028 || c == 0x2029);
 }
 
-static int cell_append(struct buffer *b, size_t *width, const char *s, size_t n)
+int table_append_clean(struct buffer *b, size_t *width, const char *s, size_t n)
 {
 	for (size_t i = 0; i < n;) {
 		char bytes[4];
@@ -62,12 +61,12 @@ static int cell_make(const char *s, struct cell *ret)
 	char *text;
 
 	if (n > TABLE_CELL_BYTES_MAX) {
-		(void)cell_append(&b, &width, s, TABLE_CELL_BYTES_MAX / 2);
-		(void)cell_append(&b, &width, ELLIPSIS, strlen(ELLIPSIS));
+		(void)table_append_clean(&b, &width, s, TABLE_CELL_BYTES_MAX / 2);
+		(void)table_append_clean(&b, &width, ELLIPSIS, strlen(ELLIPSIS));
 		s += n - TABLE_CELL_BYTES_MAX / 2;
 		n = TABLE_CELL_BYTES_MAX / 2;
 	}
-	(void)cell_append(&b, &width, s, n);
+	(void)table_append_clean(&b, &width, s, n);
 	text = buffer_take_string(&b);
 	if (!text)
 		return -ENOMEM;

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include "base/buffer.h"
 #include "base/cleanup.h"
 
 struct table;
@@ -24,6 +25,9 @@ struct table_column {
 int table_new(const struct table_column *columns, size_t n, struct table **ret);
 struct table *table_free(struct table *t);
 DEFINE_CLEANUP(struct table *, table_free)
+
+/* Appends n bytes as a cell shows them, and adds the columns they take to *width. */
+int table_append_clean(struct buffer *b, size_t *width, const char *s, size_t n);
 
 /* One cell a column, copied; NULL is an empty one. */
 int table_add_row(struct table *t, const char *const *cells);

@@ -6,6 +6,7 @@
 
 #include "base/intern.h"
 #include "profile/pprof.h"
+#include "profile/sum.h"
 #include "store/walk.h"
 
 #define KEYS_MAX 65536u
@@ -58,8 +59,7 @@ static int add_up(struct sums *s, const struct profile *p, const char *by, uint3
 		r = key_of(s->keys, p, profile_sample(p, i)->labels, by, &key);
 		if (r < 0)
 			return r == -ENOSPC ? -E2BIG : r;
-		if (__builtin_add_overflow(s->values[key], profile_values_const(p, i)[value_index], &s->values[key]))
-			s->values[key] = INT64_MAX;
+		s->values[key] = sum_saturating(s->values[key], profile_values_const(p, i)[value_index]);
 	}
 	return 0;
 }

@@ -221,6 +221,11 @@ def broken_index(directory):
         db.execute("UPDATE file SET path = '../../../etc/passwd' WHERE id = (SELECT min(id) FROM file)")
     db.close()
     check.that(windows(store, out)[0] == right, "a path that leads out of the store is not followed")
+    index.write_bytes(good)
+    next((store / "cpu").glob("*/*.pb.zst")).unlink()
+    for command in ("query", "series"):
+        done = check.run(check.EMBERCTL, command, "--type", "cpu", "--source", store, *ALL)
+        check.that("1 files of the index are gone" in done.stderr, f"{command} says that a file of the index is gone")
 
 
 def broken_files(directory):
@@ -316,8 +321,23 @@ def crowd(directory):
     shutil.rmtree(store)
 
 
+def strange_words(directory):
+    """What a stranger calls a sample type is any bytes: it moves no cursor, and its total is told in JSON, too."""
+    store = directory / "words"
+    name = b"\x1b[2Jodd\xff"
+    profile = (b"\x0a\x04\x08\x01\x10\x01" + b"\x12\x06\x0a\x01\x01\x12\x01\x07" + b"\x22\x02\x08\x01" +
+               b"\x32\x00" + b"\x32" + varint(len(name)) + name)
+    date = store / "cpu/2026-06-01"
+    date.mkdir(parents=True)
+    (date / "20260601T000000Z-odd.pb.zst").write_bytes(profile)
+    text = query(store).stdout
+    check.that("\x1b" not in text and "odd" in text, "a type's name is shown without what moves the cursor")
+    totals = json.loads(query(store, "--json").stdout)["totals"]
+    check.that(len(totals) == 1 and totals[0]["total"] == 7, f"its total is told, though its name is no text: {totals}")
+
+
 # First the crowd: a child's peak of memory counts from its parent's.
-CASES = [crowd, kills, two_daemons, full_disks, read_only_store, clocks, broken_index, broken_files]
+CASES = [crowd, kills, two_daemons, full_disks, read_only_store, clocks, broken_index, broken_files, strange_words]
 
 
 def main():

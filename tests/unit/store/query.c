@@ -323,6 +323,30 @@ static void series_add_up(void **state)
 	        -ENOENT);
 }
 
+static int on_extreme(void *data, const struct series_point *p)
+{
+	*(int64_t *)data = p->value;
+	return 0;
+}
+
+static void series_stays_at_the_ends_of_the_range(void **state)
+{
+	_cleanup_(profile_freep) struct profile *p = scene_profile(SCENE_START_NS);
+	_cleanup_(store_closep) struct store *s = scene_open(*state);
+	struct selection sel = { .from_ns = SCENE_START_NS, .to_ns = SCENE_START_NS + SCENE_MINUTE_NS };
+	struct query_report report;
+	int64_t value = 0;
+
+	scene_sample(p, "a", "redis", 1, 2, 1);
+	scene_sample(p, "b", "redis", 1, 2, 1);
+	profile_values(p, 0)[0] = profile_values(p, 1)[0] = INT64_MIN / 2 - 1;
+	assert_int_equal(store_put(s, "cpu", NULL, p, NULL), 0);
+	assert_int_equal(store_series(s, &sel, &(struct series_options){ .sample_type = "samples" }, on_extreme, &value,
+	                         &report, NULL),
+	        0);
+	assert_true(value == INT64_MIN);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 static const struct CMUnitTest tests[] = {
 	CASE(adds_up_what_lies_in_the_range),
@@ -335,6 +359,7 @@ static const struct CMUnitTest tests[] = {
 	CASE(corrupt_files_are_set_aside),
 	CASE(too_large_hours_stay_apart),
 	CASE(series_add_up),
+	CASE(series_stays_at_the_ends_of_the_range),
 };
 
 UNIT_MAIN(tests)
