@@ -356,7 +356,6 @@ struct source_constants {
 	X(COPIES_SKIPPED, "copies-of-stacks-skipped")                                                                  \
 	X(PATH_CUT, "path-cut")                                                                                        \
 	X(FORKS_FULL, "pid-table-full")                                                                                \
-	X(FAULT_UNWATCHED, "fault-unwatched")                                                                          \
 	X(HEAP_OTHER_PROCESS, "heap-other-process")                                                                    \
 	X(HEAP_LIVE_FULL, "heap-live-full")                                                                            \
 	X(HEAP_CALLS_FULL, "heap-calls-full")                                                                          \
@@ -385,7 +384,7 @@ _Static_assert(COUNTER_END_NO_REGISTERS - COUNTER_END_COMPLETE == STACK_END_NO_R
 #define MEMORY_BLOCK_SHIFT 16 /* what the kernel maps around one fault on a file, aligned */
 #define MEMORY_REGION_SHIFT 21
 #define MEMORY_PAGES_PER_REGION_SHIFT 9
-#define MEMORY_SHIFT_MIN 7 /* one page in 512 KiB */
+#define MEMORY_SHIFT_MIN 8 /* one page in 1 MiB */
 #define MEMORY_SHIFT_MAX 20
 
 /* The same pages in every process, so that a child of fork goes on where its parent was; address space randomisation
@@ -407,11 +406,22 @@ enum {
 	MEMORY_REACH_REGION = 2, /* its 2 MiB: it may have become a huge page */
 };
 
-/* The value of a sample of the memory source: the address of the fault, with the shift and the reach in its low bits.
- */
-#define MEMORY_VALUE(address, shift, reach) (((address) & ~0xfffull) | (__u64)(reach) << 8 | (shift))
+/* How many faults one stands for that is seen, as a power of two: all of those that may have become huge pages are
+ * seen, of those on files one in so many blocks, of others one in so many pages. */
+#define MEMORY_FAULTS_SHIFT(shift, reach)                                                                              \
+	((reach) == MEMORY_REACH_REGION        ? 0                                                                     \
+	        : (reach) == MEMORY_REACH_PAGE ? (shift)                                                               \
+	        : (shift) > MEMORY_BLOCK_SHIFT - MEMORY_PAGE_SHIFT                                                     \
+	                ? (shift) - (MEMORY_BLOCK_SHIFT - MEMORY_PAGE_SHIFT)                                           \
+	                : 0)
+
+/* The value of a sample of the memory source: the address of the fault, with the shift, the reach and whether the
+ * process is young (and its shift larger for that alone) in its low bits. */
+#define MEMORY_VALUE(address, shift, reach, young)                                                                     \
+	(((address) & ~0xfffull) | (__u64) !!(young) << 10 | (__u64)(reach) << 8 | (shift))
 #define MEMORY_VALUE_SHIFT(value) ((__u32)(value)&0xff)
 #define MEMORY_VALUE_REACH(value) ((__u32)((value) >> 8) & 3)
+#define MEMORY_VALUE_YOUNG(value) ((__u32)((value) >> 10) & 1)
 #define MEMORY_VALUE_ADDRESS(value) ((value) & ~0xfffull)
 
 enum { RECORD_FORK = RECORD_SOURCE_FIRST };

@@ -2,17 +2,39 @@
  * not watched costs a hash and a compare. */
 #include "bpf/emit.bpf.h"
 
-__u32 page_shift = MEMORY_SHIFT_MIN; /* emberd raises it where faults are too many */
+/* No process is watched more finely; emberd raises it where the host has too many faults. */
+__u32 page_shift = MEMORY_SHIFT_MIN;
 
 enum { HUGE_NEVER = 0, HUGE_ADVISED = 1, HUGE_ALWAYS = 2 };
 const volatile __u32 huge_pages = HUGE_ALWAYS; /* as /sys/kernel/mm/transparent_hugepage says */
 
 const volatile bool large_folios = false; /* private memory may come in pieces larger than a page */
 
-/* Most faults of a busy host are those of processes that will be gone in a moment: a thread's first ones are watched
+/* Most faults of a busy host are those of processes that will be gone in a moment: a process's first ones are watched
  * more coarsely, each sample weighing more. */
 #define YOUNG_FAULTS 256
-#define YOUNG_SHIFT 3
+#define YOUNG_SHIFT 2
+
+/* A process that faults fast is watched more coarsely, by itself, and more finely again when it has calmed down: a
+ * sample costs as much as some twenty faults. So one that grows has 64 pages watched or more, however large it is. */
+#define PERIOD_SAMPLES_MAX 128
+#define PERIOD_SAMPLES_CALM 32
+#define PERIOD(ns) ((__u32)((ns) >> 30)) /* about a second */
+
+#define PROCESSES_KEPT 1024
+struct process {
+	__u64 start_ns; /* PIDs are used again */
+	__u32 faults;   /* estimated, while young */
+	__u32 shift;
+	__u32 period, samples; /* taken in it */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PROCESSES_KEPT);
+	__type(key, __u32);
+	__type(value, struct process);
+} processes SEC(".maps");
 
 #define VM_HUGEPAGE_FLAG 0x20000000
 #define VM_NOHUGEPAGE_FLAG 0x40000000
@@ -21,8 +43,8 @@ const volatile bool large_folios = false; /* private memory may come in pieces l
 /* Regions that were looked at a moment ago, and what faults in them reach: faults come in runs. */
 #define REGIONS_KEPT 256
 struct region {
-	__u64 id;
-	__u64 reach;
+	__u64 mm;
+	__u32 number, reach;
 };
 
 struct {
@@ -67,16 +89,16 @@ static __always_inline __u32 reach_by_vma(const struct mm_struct *mm, __u64 addr
  * come only where it did not. */
 static __always_inline __u32 reach_of(const struct mm_struct *mm, __u64 address, __u32 hash)
 {
-	__u64 id = (address >> MEMORY_REGION_SHIFT) ^ (__u64)mm << 16;
-	__u32 slot = hash & (REGIONS_KEPT - 1), reach;
+	__u32 number = address >> MEMORY_REGION_SHIFT, slot = hash & (REGIONS_KEPT - 1), reach;
 	struct region *kept = bpf_map_lookup_elem(&regions, &slot);
 
 	if (!kept)
 		return MEMORY_REACH_PAGE;
-	if (kept->id == id)
+	if (kept->mm == (__u64)mm && kept->number == number)
 		return kept->reach;
 	reach = reach_by_vma(mm, address);
-	kept->id = id;
+	kept->mm = (__u64)mm;
+	kept->number = number;
 	kept->reach = reach == MEMORY_REACH_REGION ? MEMORY_REACH_PAGE : reach;
 	return reach;
 }
@@ -95,29 +117,79 @@ static __always_inline bool reaches_watched(__u32 hash, __u64 address, __u32 shi
 	return ((0 - ((page & ~block_mask) + hash)) & MEMORY_PAGE_MASK(shift)) <= block_mask;
 }
 
+static __always_inline struct process *process_of(const struct task_struct *task)
+{
+	struct process fresh = { .start_ns = task->group_leader->start_boottime, .shift = MEMORY_SHIFT_MIN }, *p;
+	__u32 pid = task->tgid;
+
+	p = bpf_map_lookup_elem(&processes, &pid);
+	if (p && p->start_ns == fresh.start_ns)
+		return p;
+	(void)bpf_map_update_elem(&processes, &pid, &fresh, BPF_ANY);
+	return bpf_map_lookup_elem(&processes, &pid);
+}
+
+/* Threads that come at once may miss a count: it is a limit, no figure. */
+static __always_inline void process_sampled(struct process *p)
+{
+	__u32 period = PERIOD(bpf_ktime_get_ns()), passed = period - p->period, samples = p->samples, shift = p->shift;
+
+	if (passed > 0) {
+		if (samples <= PERIOD_SAMPLES_CALM)
+			shift = shift > MEMORY_SHIFT_MIN + passed ? shift - passed : MEMORY_SHIFT_MIN;
+		p->period = period;
+		samples = 0;
+	}
+	if (++samples > PERIOD_SAMPLES_MAX && shift < MEMORY_SHIFT_MAX) {
+		shift++;
+		samples = 0;
+	}
+	p->samples = samples;
+	p->shift = shift;
+}
+
+static __always_inline bool fault_watched(__u32 hash, __u64 address, __u32 shift, __u32 reach)
+{
+	return MEMORY_REGION_WATCHED(hash, shift) && reaches_watched(hash, address, shift, reach);
+}
+
+/* A fault that the finest of all watches sees. */
+static __always_inline int fault_sample(
+        void *ctx, const struct task_struct *task, __u64 address, __u32 hash, __u32 reach)
+{
+	struct process *p = process_of(task);
+	bool young = false;
+	__u32 shift;
+
+	if (!p)
+		return 0;
+	shift = p->shift > page_shift ? p->shift : page_shift;
+	if (p->faults < YOUNG_FAULTS) {
+		p->faults += 1u << MEMORY_FAULTS_SHIFT(MEMORY_SHIFT_MIN, reach);
+		shift += YOUNG_SHIFT;
+		young = true;
+	}
+	if (shift > MEMORY_SHIFT_MAX)
+		shift = MEMORY_SHIFT_MAX;
+	if (!fault_watched(hash, address, shift, reach))
+		return 0;
+	if (emit_sample_from(ctx, PROFILE_MEMORY, MEMORY_VALUE(address, shift, reach, young), false))
+		process_sampled(p);
+	return 0;
+}
+
 static __always_inline int fault(void *ctx, __u64 address)
 {
-	const struct task_struct *task = (const void *)bpf_get_current_task();
-	const struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	__u32 hash = MEMORY_REGION_HASH(address >> MEMORY_REGION_SHIFT), shift = page_shift, reach;
+	const struct task_struct *task = bpf_get_current_task_btf();
+	const struct mm_struct *mm = task->mm;
+	__u32 hash = MEMORY_REGION_HASH(address >> MEMORY_REGION_SHIFT), reach;
 
 	if (address >> USER_ADDRESS_BITS || !mm)
 		return 0;
-	if (BPF_CORE_READ(task, min_flt) < YOUNG_FAULTS)
-		shift += YOUNG_SHIFT;
-	if (shift > MEMORY_SHIFT_MAX)
-		shift = MEMORY_SHIFT_MAX;
-	if (!MEMORY_REGION_WATCHED(hash, shift)) {
-		count(COUNTER_FAULT_UNWATCHED);
-		return 0;
-	}
 	reach = reach_of(mm, address, hash);
-	if (!reaches_watched(hash, address, shift, reach)) {
-		count(COUNTER_FAULT_UNWATCHED);
+	if (!reaches_watched(hash, address, MEMORY_SHIFT_MIN, reach))
 		return 0;
-	}
-	emit_sample_from(ctx, PROFILE_MEMORY, MEMORY_VALUE(address, shift, reach), false);
-	return 0;
+	return fault_sample(ctx, task, address, hash, reach);
 }
 
 /* Both tell of it before the kernel handles it, with the address first. */

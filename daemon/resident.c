@@ -2,8 +2,11 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "base/clock.h"
@@ -16,18 +19,34 @@
 #include <uthash.h>
 
 #define PAGE_BYTES (1ull << MEMORY_PAGE_SHIFT)
-#define PAGEMAP_PRESENT (1ull << 63) /* Documentation/admin-guide/mm/pagemap.rst */
+
+/* Documentation/admin-guide/mm/pagemap.rst */
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_FILE (1ull << 61) /* or shared memory */
+
+struct process_key {
+	uint64_t start_ns;
+	uint32_t pid, padding;
+};
 
 struct page_key {
-	uint64_t start_ns;
+	struct process_key process;
 	uint64_t number; /* address >> MEMORY_PAGE_SHIFT */
-	uint32_t pid, padding;
 };
 
 struct page {
 	struct page_key key;
 	uint32_t stack; /* of its last toucher */
-	uint32_t shift;
+	uint16_t shift;
+	uint16_t kind; /* of the last report */
+	UT_hash_handle hh;
+};
+
+/* Of a process that holds pages. */
+struct process {
+	struct process_key key;
+	unsigned shift; /* of its last fault */
+	bool holds;
 	UT_hash_handle hh;
 };
 
@@ -35,7 +54,9 @@ struct resident {
 	struct resident_limits limits;
 	struct keeper *stacks;
 	struct page *pages;
-	uint64_t dropped;
+	struct process *processes;
+	uint64_t dropped, begin_ns;
+	uint64_t page_bytes_max, page_bytes_mean;
 };
 
 int resident_new(const struct resident_limits *limits, struct resident **ret)
@@ -50,11 +71,17 @@ int resident_new(const struct resident_limits *limits, struct resident **ret)
 	if (!r)
 		return -ENOMEM;
 	r->limits = *limits;
+	r->begin_ns = UINT64_MAX;
 	error = keeper_new(limits->stacks, limits->stack_bytes, &r->stacks);
 	if (error < 0)
 		return error;
 	*ret = TAKE_PTR(r);
 	return 0;
+}
+
+void resident_begin(struct resident *r, uint64_t boot_ns)
+{
+	r->begin_ns = boot_ns;
 }
 
 static void forget(struct resident *r, struct page *p)
@@ -64,14 +91,24 @@ static void forget(struct resident *r, struct page *p)
 	free(p);
 }
 
+static void forget_process(struct resident *r, struct process *p)
+{
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): an element that is in has a table */
+	HASH_DEL(r->processes, p);
+	free(p);
+}
+
 struct resident *resident_free(struct resident *r)
 {
+	struct process *process, *next_process;
 	struct page *p, *next;
 
 	if (!r)
 		return NULL;
 	HASH_ITER (hh, r->pages, p, next)
 		forget(r, p);
+	HASH_ITER (hh, r->processes, process, next_process)
+		forget_process(r, process);
 	(void)keeper_free(r->stacks);
 	free(r);
 	return NULL;
@@ -101,48 +138,105 @@ static int get_page(struct resident *r, const struct page_key *key, struct page 
 	return 0;
 }
 
-/* The watched pages among those from first that a fault may have brought in. */
-static int touch_pages(
-        struct resident *r, const struct sample *s, uint64_t first, uint64_t n, uint32_t stack, unsigned shift)
+static bool is_same_process(const struct process_key *a, const struct process_key *b)
+{
+	return a->pid == b->pid && a->start_ns == b->start_ns;
+}
+
+/* Only pages of that process, or of all. */
+static void coarsen(struct resident *r, const struct process_key *process, unsigned shift)
 {
 	const uint64_t per_region = 1u << MEMORY_PAGES_PER_REGION_SHIFT;
+	struct page *p, *next;
+
+	HASH_ITER (hh, r->pages, p, next) {
+		uint32_t hash = MEMORY_REGION_HASH(p->key.number / per_region);
+
+		if (process && !is_same_process(process, &p->key.process))
+			continue;
+		if (!MEMORY_PAGE_WATCHED(hash, (uint32_t)(p->key.number % per_region), shift))
+			forget(r, p);
+		else
+			p->shift = (uint16_t)MAX(p->shift, shift);
+	}
+}
+
+void resident_coarsen(struct resident *r, unsigned shift)
+{
+	coarsen(r, NULL, shift);
+}
+
+/* No more of them than of pages: each report forgets those without. */
+static int follow_shift(struct resident *r, const struct process_key *key, unsigned shift)
+{
+	struct process *p;
+
+	HASH_FIND(hh, r->processes, key, sizeof(*key), p);
+	if (!p) {
+		if (HASH_COUNT(r->processes) >= r->limits.pages)
+			return -ENOSPC;
+		p = malloc(sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		*p = (struct process){ .key = *key };
+		HASH_ADD(hh, r->processes, key, sizeof(p->key), p);
+		if (!p->hh.tbl) {
+			free(p);
+			return -ENOMEM;
+		}
+	}
+	if (shift > p->shift)
+		coarsen(r, key, shift);
+	p->shift = shift;
+	return 0;
+}
+
+/* The watched pages among those that a fault may have brought in. */
+static int touch_pages(
+        struct resident *r, const struct process_key *process, const struct resident_fault *f, uint32_t stack)
+{
+	static const unsigned reach_shift[] = { [MEMORY_REACH_PAGE] = MEMORY_PAGE_SHIFT,
+		[MEMORY_REACH_BLOCK] = MEMORY_BLOCK_SHIFT,
+		[MEMORY_REACH_REGION] = MEMORY_REGION_SHIFT };
+	const uint64_t per_region = 1u << MEMORY_PAGES_PER_REGION_SHIFT;
+	const uint64_t n = 1ull << (reach_shift[f->reach] - MEMORY_PAGE_SHIFT);
+	const uint64_t first = f->address >> reach_shift[f->reach] << (reach_shift[f->reach] - MEMORY_PAGE_SHIFT);
 	uint32_t hash = MEMORY_REGION_HASH(first / per_region);
 
 	for (uint64_t i = 0; i < n; i++) {
-		struct page_key key = { .start_ns = s->process_start_ns, .number = first + i, .pid = s->pid };
+		struct page_key key = { .process = *process, .number = first + i };
 		struct page *p;
 		int error;
 
-		if (!MEMORY_PAGE_WATCHED(hash, (uint32_t)(key.number % per_region), shift))
+		if (!MEMORY_PAGE_WATCHED(hash, (uint32_t)(key.number % per_region), f->shift))
 			continue;
 		error = get_page(r, &key, &p);
 		if (error < 0)
 			return error;
 		p->stack = stack;
-		p->shift = shift;
+		p->shift = (uint16_t)f->shift;
 	}
 	return 0;
 }
 
-int resident_touch(struct resident *r, const struct sample *s, uint64_t address, unsigned shift, unsigned reach)
+int resident_touch(struct resident *r, const struct sample *s, const struct resident_fault *f)
 {
-	static const unsigned reach_shift[] = { [MEMORY_REACH_PAGE] = MEMORY_PAGE_SHIFT,
-		[MEMORY_REACH_BLOCK] = MEMORY_BLOCK_SHIFT,
-		[MEMORY_REACH_REGION] = MEMORY_REGION_SHIFT };
-	uint64_t first;
+	struct process_key process;
 	uint32_t stack;
 	int error;
 
 	assert(r);
 	assert(s);
+	assert(f);
 
-	if (reach >= ARRAY_SIZE(reach_shift) || shift > MEMORY_SHIFT_MAX)
+	if (f->reach > MEMORY_REACH_REGION || f->shift > MEMORY_SHIFT_MAX)
 		return -EINVAL;
-	first = address >> reach_shift[reach] << reach_shift[reach];
-	error = keeper_put(r->stacks, s, &stack);
+	process = (struct process_key){ .start_ns = s->process_start_ns, .pid = s->pid };
+	error = f->young ? 0 : follow_shift(r, &process, f->shift);
 	if (error >= 0)
-		error = touch_pages(r, s, first >> MEMORY_PAGE_SHIFT, 1ull << (reach_shift[reach] - MEMORY_PAGE_SHIFT),
-		        stack, shift);
+		error = keeper_put(r->stacks, s, &stack);
+	if (error >= 0)
+		error = touch_pages(r, &process, f, stack);
 	if (error < 0)
 		r->dropped++;
 	return error;
@@ -151,7 +245,7 @@ int resident_touch(struct resident *r, const struct sample *s, uint64_t address,
 /* The child's samples are its own: the parent's stack under another process. */
 static int copy_page(struct resident *r, const struct page *from, uint32_t child, uint64_t child_start_ns)
 {
-	struct page_key key = { .start_ns = child_start_ns, .number = from->key.number, .pid = child };
+	struct page_key key = { .process = { .start_ns = child_start_ns, .pid = child }, .number = from->key.number };
 	struct sample s;
 	struct page *p;
 	uint32_t stack;
@@ -179,7 +273,7 @@ int resident_fork(struct resident *r, uint32_t parent, uint32_t child, uint64_t 
 	int error = 0;
 
 	HASH_ITER (hh, r->pages, p, next) {
-		if (p->key.pid != parent)
+		if (p->key.process.pid != parent)
 			continue;
 		error = copy_page(r, p, child, child_start_ns);
 		if (error < 0) {
@@ -190,66 +284,152 @@ int resident_fork(struct resident *r, uint32_t parent, uint32_t child, uint64_t 
 	return error;
 }
 
-void resident_coarsen(struct resident *r, unsigned shift)
-{
-	struct page *p, *next;
-
-	HASH_ITER (hh, r->pages, p, next) {
-		uint64_t per_region = 1u << MEMORY_PAGES_PER_REGION_SHIFT;
-		uint32_t hash = MEMORY_REGION_HASH(p->key.number / per_region);
-
-		if (!MEMORY_PAGE_WATCHED(hash, (uint32_t)(p->key.number % per_region), shift))
-			forget(r, p);
-		else
-			p->shift = MAX(p->shift, shift);
-	}
-}
-
 /* ---- report ---- */
 
 static int by_process(const struct page *a, const struct page *b)
 {
-	if (a->key.pid != b->key.pid)
-		return a->key.pid < b->key.pid ? -1 : 1;
-	if (a->key.start_ns != b->key.start_ns)
-		return a->key.start_ns < b->key.start_ns ? -1 : 1;
+	const struct process_key *x = &a->key.process, *y = &b->key.process;
+
+	if (x->pid != y->pid)
+		return x->pid < y->pid ? -1 : 1;
+	if (x->start_ns != y->start_ns)
+		return x->start_ns < y->start_ns ? -1 : 1;
 	return a->key.number < b->key.number ? -1 : a->key.number > b->key.number;
 }
 
-/* Descriptor of a process's page map, -1 where it is gone (or another one by now). */
-static int open_pagemap(int proc_dirfd, const struct page_key *key)
-{
-	_cleanup_close_ int dirfd = process_open(proc_dirfd, key->pid, key->start_ns);
+/* What there is of a process, in the two kinds that the kernel tells apart. */
+enum { KIND_PRIVATE, KIND_FILE, KINDS };
+struct kind {
+	double bytes, squares; /* what its pages stand for, and the sum of the squares */
+};
 
-	return dirfd < 0 ? -1 : openat(dirfd, "pagemap", O_RDONLY | O_CLOEXEC);
+static double page_bytes(const struct page *p)
+{
+	return (double)(PAGE_BYTES << p->shift);
 }
 
-static bool is_present(int pagemap, uint64_t number)
+/* Whether it is there, and of which kind. */
+static bool look_at_page(int pagemap, struct page *p)
 {
 	uint64_t entry;
 
-	return fd_pread_full(pagemap, &entry, sizeof(entry), number * sizeof(entry)) >= 0 && (entry & PAGEMAP_PRESENT);
+	if (pagemap < 0 || fd_pread_full(pagemap, &entry, sizeof(entry), p->key.number * sizeof(entry)) < 0 ||
+	        !(entry & PAGEMAP_PRESENT))
+		return false;
+	p->kind = entry & PAGEMAP_FILE ? KIND_FILE : KIND_PRIVATE;
+	return true;
+}
+
+/* What the kernel says that the process has. proc_dirfd: /proc/PID. */
+static int read_statm(int proc_dirfd, double ret[static KINDS])
+{
+	const double page = (double)sysconf(_SC_PAGESIZE);
+	_cleanup_free_ char *text = NULL;
+	unsigned long long resident, shared;
+	int error = file_read_all(proc_dirfd, "statm", 256, &text, NULL);
+
+	if (error < 0)
+		return error;
+	if (sscanf(text, "%*u %llu %llu", &resident, &shared) != 2 || shared > resident)
+		return -EBADMSG;
+	ret[KIND_PRIVATE] = (double)(resident - shared) * page;
+	ret[KIND_FILE] = (double)shared * page;
+	return 0;
+}
+
+/* The kernel may count a process's pages in batches for each CPU (percpu_counter, lib/percpu_counter.c). */
+static double statm_error(void)
+{
+	const double cpus = (double)sysconf(_SC_NPROCESSORS_ONLN);
+
+	return fmax(32, 2 * cpus) * cpus * (double)sysconf(_SC_PAGESIZE);
+}
+
+#define STANDARD_ERRORS 3
+
+/* By how much the pages of a kind are to weigh more or less. */
+static double correction(const struct kind *k, double known)
+{
+	const double chance = sqrt(k->squares);
+
+	if (k->bytes <= 0 || statm_error() > chance || fabs(known - k->bytes) > STANDARD_ERRORS * chance)
+		return 1;
+	return known / k->bytes;
+}
+
+static void find_corrections(
+        const struct resident *r, const struct process_key *process, int dirfd, const struct kind *kinds, double *ret)
+{
+	double known[KINDS];
+	bool all_known = process->start_ns >= r->begin_ns && read_statm(dirfd, known) >= 0;
+
+	for (unsigned i = 0; i < KINDS; i++)
+		ret[i] = all_known ? correction(&kinds[i], known[i]) : 1;
+}
+
+static void mark_holder(struct resident *r, const struct process_key *key)
+{
+	struct process *p;
+
+	HASH_FIND(hh, r->processes, key, sizeof(*key), p);
+	if (p)
+		p->holds = true;
+}
+
+/* The pages from first on that are one process's: adds what is there to bytes[stack] and to *all, forgets what is not.
+ * Returns the first page of the next process. */
+static struct page *count_process(
+        struct resident *r, int proc_dirfd, struct page *first, uint64_t *bytes, struct kind *all)
+{
+	const struct process_key process = first->key.process;
+	_cleanup_close_ int dirfd = process_open(proc_dirfd, process.pid, process.start_ns), pagemap = -1;
+	struct kind kinds[KINDS] = { 0 };
+	struct page *kept = NULL, *next, *p;
+	double corrections[KINDS];
+
+	if (dirfd >= 0)
+		pagemap = openat(dirfd, "pagemap", O_RDONLY | O_CLOEXEC);
+	for (p = first; p && is_same_process(&process, &p->key.process); p = next) {
+		next = p->hh.next;
+		if (!look_at_page(pagemap, p)) {
+			forget(r, p);
+			continue;
+		}
+		kept = kept ? kept : p;
+		kinds[p->kind].bytes += page_bytes(p);
+		kinds[p->kind].squares += page_bytes(p) * page_bytes(p);
+		r->page_bytes_max = MAX(r->page_bytes_max, PAGE_BYTES << p->shift);
+	}
+	next = p;
+	if (!kept)
+		return next;
+	mark_holder(r, &process);
+	find_corrections(r, &process, dirfd, kinds, corrections);
+	for (p = kept; p != next; p = p->hh.next)
+		bytes[p->stack] += (uint64_t)(page_bytes(p) * corrections[p->kind]);
+	for (unsigned i = 0; i < KINDS; i++) {
+		all->bytes += kinds[i].bytes;
+		all->squares += kinds[i].squares;
+	}
+	return next;
 }
 
 /* Adds what is there to bytes[stack] and forgets what is not. */
 static void count_pages(struct resident *r, int proc_dirfd, uint64_t *bytes)
 {
-	_cleanup_close_ int pagemap = -1;
-	struct page_key open = { 0 };
-	struct page *p, *next;
+	struct process *process, *next;
+	struct kind all = { 0 };
 
+	r->page_bytes_max = 0;
+	HASH_ITER (hh, r->processes, process, next)
+		process->holds = false;
 	HASH_SORT(r->pages, by_process);
-	HASH_ITER (hh, r->pages, p, next) {
-		if (p->key.pid != open.pid || p->key.start_ns != open.start_ns) {
-			(void)close_fd(pagemap);
-			pagemap = open_pagemap(proc_dirfd, &p->key);
-			open = p->key;
-		}
-		if (pagemap >= 0 && is_present(pagemap, p->key.number))
-			bytes[p->stack] += PAGE_BYTES << p->shift;
-		else
-			forget(r, p);
-	}
+	for (struct page *p = r->pages; p;)
+		p = count_process(r, proc_dirfd, p, bytes, &all);
+	HASH_ITER (hh, r->processes, process, next)
+		if (!process->holds)
+			forget_process(r, process);
+	r->page_bytes_mean = all.bytes > 0 ? (uint64_t)(all.squares / all.bytes) : 0;
 }
 
 /* Stacks that hold nothing any more leave the table: those that are left move to a new one, which is never larger. */
@@ -311,5 +491,7 @@ void resident_stats(const struct resident *r, struct resident_stats *ret)
 		.stacks = keeper_count(r->stacks),
 		.bytes = keeper_bytes(r->stacks) + HASH_COUNT(r->pages) * sizeof(struct page),
 		.dropped = r->dropped,
+		.page_bytes_max = r->page_bytes_max,
+		.page_bytes_mean = r->page_bytes_mean,
 	};
 }

@@ -9,10 +9,19 @@
  * neighbour's fault (a file's pages around it, a large folio, a huge page) belong to that fault: the program says how
  * far it may have reached.
  *
- * Not known: pages of processes from before emberd, and pages populated without a fault (MAP_POPULATE, mlock).
+ * Each process has a shift of its own: one that faults fast is watched more coarsely. A larger shift watches a subset,
+ * so with the first fault that comes with it the others of the process's pages, whose next toucher would be missed, are
+ * forgotten and those that stay weigh more. A smaller one leaves what is held as it is.
+ *
+ * How much a process has in all is known: /proc/PID/statm has private memory and file pages. Where it began under
+ * watch, its pages are weighted anew to make up these two sums (ratio estimator with known totals; Cochran, Sampling
+ * Techniques, chapter 6), unless what is missing or too much is more than chance explains: three standard errors of as
+ * many independent pages. Then pages came in without a fault (MAP_POPULATE, mlock, direct I/O), and are not given to
+ * anybody.
  *
  * No event loop, no logging; one thread. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/cleanup.h"
@@ -31,14 +40,23 @@ int resident_new(const struct resident_limits *limits, struct resident **ret);
 struct resident *resident_free(struct resident *r);
 DEFINE_CLEANUP(struct resident *, resident_free)
 
-/* One fault at an address, seen while 1 in 2^shift pages was watched; reach: MEMORY_REACH_*. s is borrowed. -ENOSPC: a
- * limit, and the fault is counted as dropped. */
-int resident_touch(struct resident *r, const struct sample *s, uint64_t address, unsigned shift, unsigned reach);
+/* From this moment on (CLOCK_BOOTTIME) every fault is seen: of processes that start later all is known. */
+void resident_begin(struct resident *r, uint64_t boot_ns);
+
+/* One fault at an address, seen while 1 in 2^shift of the process's pages was watched. */
+struct resident_fault {
+	uint64_t address;
+	unsigned shift, reach; /* MEMORY_REACH_* */
+	bool young;            /* the shift is larger than the process's own for a moment */
+};
+
+/* s is borrowed. -ENOSPC: a limit, and the fault is counted as dropped. */
+int resident_touch(struct resident *r, const struct sample *s, const struct resident_fault *f);
 
 /* A child has begun with a copy of its parent's memory. */
 int resident_fork(struct resident *r, uint32_t parent, uint32_t child, uint64_t child_start_ns);
 
-/* From now on at least 2^shift: forgets pages that are no longer watched and weighs the others anew. */
+/* From now on at least 2^shift for all: forgets pages that are no longer watched and weighs the others anew. */
 void resident_coarsen(struct resident *r, unsigned shift);
 
 /* Looks which pages are still there and forgets the others. Calls each with a stack (borrowed, values unset) and the
@@ -48,7 +66,9 @@ int resident_report(struct resident *r, int proc_dirfd, resident_each_t each, vo
 
 struct resident_stats {
 	uint32_t pages, stacks;
-	uint64_t bytes;   /* memory held */
+	uint64_t bytes;   /* memory that this takes */
 	uint64_t dropped; /* faults and copies for which there was no room */
+	/* by the last report: bytes that a page stood for, the most and for a byte on average; 0: there was none */
+	uint64_t page_bytes_max, page_bytes_mean;
 };
 void resident_stats(const struct resident *r, struct resident_stats *ret);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/cpu_events.h"
@@ -14,10 +15,10 @@
 
 #define RING_BYTES (128u << 10)
 
-/* A sample costs about 10 us: at 100 a second 0.1 % of a core. */
-#define SAMPLES_PER_SECOND_MAX 100 /* over the last ten seconds or so */
-#define SAMPLES_PER_SECOND_LOW 20
-#define CALM_SECONDS 60 /* of few samples, before more is watched again */
+/* Of all processes, over the last ten seconds or so: each has its own limit before (bpf/memory.bpf.c). A sample costs
+ * some 10 us there and as much here: 300 a second are 0.3 % of a core in emberd. */
+#define SAMPLES_PER_SECOND_MAX 300
+#define CALM_SECONDS 30 /* of few samples, before more is watched again */
 
 struct memory {
 	struct memory_bpf *skel;
@@ -28,6 +29,7 @@ struct memory {
 	uint64_t samples, samples_at_tick;
 	double samples_per_second;
 	unsigned calm_seconds;
+	bool is_full; /* no room for a fault */
 };
 
 static unsigned huge_page_policy(void)
@@ -143,18 +145,10 @@ static int memory_attach(struct source_instance *i)
 	if (r < 0)
 		return r;
 	m->skel->links.memory_fork = bpf_program__attach(m->skel->progs.memory_fork);
-	return m->skel->links.memory_fork ? 0 : -errno;
-}
-
-/* How many faults one stands for that is seen: all of those that may have become huge pages are, of those on files one
- * in so many blocks, of others one in so many pages. */
-static int64_t faults_of(unsigned shift, unsigned reach)
-{
-	const unsigned pages_per_page_shift = MEMORY_BLOCK_SHIFT - MEMORY_PAGE_SHIFT;
-
-	if (reach == MEMORY_REACH_REGION)
-		return 1;
-	return (int64_t)1 << (reach == MEMORY_REACH_BLOCK ? shift - MIN(shift, pages_per_page_shift) : shift);
+	if (!m->skel->links.memory_fork)
+		return -errno;
+	resident_begin(m->resident, clock_now_ns(CLOCK_BOOTTIME));
+	return 0;
 }
 
 /* A fault: one of a fraction, so it stands for as many as are not watched. What it holds is told at the window's end.
@@ -162,15 +156,19 @@ static int64_t faults_of(unsigned shift, unsigned reach)
 static bool memory_values(struct source_instance *i, const struct sample_record *r, struct sample *s)
 {
 	struct memory *m = i->implementation;
-	unsigned shift = MIN(MEMORY_VALUE_SHIFT(r->value), (unsigned)MEMORY_SHIFT_MAX);
-	unsigned reach = MEMORY_VALUE_REACH(r->value);
+	const struct resident_fault f = {
+		.address = MEMORY_VALUE_ADDRESS(r->value),
+		.shift = MIN(MEMORY_VALUE_SHIFT(r->value), (unsigned)MEMORY_SHIFT_MAX),
+		.reach = MEMORY_VALUE_REACH(r->value),
+		.young = MEMORY_VALUE_YOUNG(r->value),
+	};
 
 	s->n_kernel = 0;
-	s->values[0] = faults_of(shift, reach);
+	s->values[0] = (int64_t)1 << MEMORY_FAULTS_SHIFT(f.shift, f.reach);
 	s->values[1] = 0;
 	m->samples++;
-	if (resident_touch(m->resident, s, MEMORY_VALUE_ADDRESS(r->value), shift, reach) == -ENOSPC)
-		m->samples += 10ull * SAMPLES_PER_SECOND_MAX; /* too much is watched: the next tick sees to it */
+	if (resident_touch(m->resident, s, &f) == -ENOSPC)
+		m->is_full = true; /* the next tick sees to it */
 	return true;
 }
 
@@ -197,21 +195,17 @@ static void deliver(void *userdata, struct sample *s, uint64_t bytes)
 static int memory_flush(struct source_instance *i)
 {
 	struct memory *m = i->implementation;
+	struct resident_stats stats;
 	int r = resident_report(m->resident, m->proc_fd, deliver, i);
 
+	resident_stats(m->resident, &stats);
+	if (stats.page_bytes_mean > 0)
+		i->period = stats.page_bytes_mean;
 	return r < 0 ? r : 0;
 }
 
-static void set_shift(struct source_instance *i, unsigned shift)
-{
-	struct memory *m = i->implementation;
-
-	m->skel->data->page_shift = shift;
-	resident_coarsen(m->resident, shift);
-	i->period = 1ull << (MEMORY_PAGE_SHIFT + shift);
-}
-
-/* Watches less where faults are many or the table is full, more again after a calm while. */
+/* Watches less where faults are many or the table is full, more again after a calm while; what is held keeps its
+ * weight. */
 static void memory_tick(struct source_instance *i)
 {
 	struct memory *m = i->implementation;
@@ -223,17 +217,19 @@ static void memory_tick(struct source_instance *i)
 		(void)cpu_events_follow(m->events);
 	m->samples_at_tick = m->samples;
 	m->samples_per_second += ((double)samples - m->samples_per_second) / 10;
+	m->calm_seconds = samples < SAMPLES_PER_SECOND_MAX / 4 ? m->calm_seconds + 1 : 0;
 	resident_stats(m->resident, &stats);
-	m->calm_seconds = samples < SAMPLES_PER_SECOND_LOW ? m->calm_seconds + 1 : 0;
-	if (m->samples_per_second > SAMPLES_PER_SECOND_MAX && shift < MEMORY_SHIFT_MAX) {
-		set_shift(i, shift + 1);
+	if ((m->is_full || m->samples_per_second > SAMPLES_PER_SECOND_MAX) && shift < MEMORY_SHIFT_MAX) {
+		m->skel->data->page_shift = shift + 1;
 		m->samples_per_second /= 2; /* as it will be from now on */
+		if (m->is_full)
+			resident_coarsen(m->resident, shift + 1);
 	} else if (m->calm_seconds >= CALM_SECONDS && shift > MEMORY_SHIFT_MIN &&
-	           stats.pages < RESIDENT_LIMITS_DEFAULT.pages / 4) {
+	           stats.pages < RESIDENT_LIMITS_DEFAULT.pages / 3) {
 		m->calm_seconds = 0;
-		m->skel->data->page_shift = shift - 1; /* what is held keeps its weight */
-		i->period = 1ull << (MEMORY_PAGE_SHIFT + shift - 1);
+		m->skel->data->page_shift = shift - 1;
 	}
+	m->is_full = false;
 }
 
 static unsigned memory_notes(struct source_instance *i, struct source_note *ret)
@@ -243,8 +239,7 @@ static unsigned memory_notes(struct source_instance *i, struct source_note *ret)
 
 	resident_stats(m->resident, &stats);
 	ret[0] = (struct source_note){ "memory.faults_dropped_max", stats.dropped };
-	ret[1] = (struct source_note){ "memory.page_stands_for_bytes_max",
-		1ull << (MEMORY_PAGE_SHIFT + m->skel->data->page_shift) };
+	ret[1] = (struct source_note){ "memory.page_stands_for_bytes_max", stats.page_bytes_max };
 	return 2;
 }
 
