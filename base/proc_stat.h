@@ -1,4 +1,4 @@
-/* /proc/PID/stat: the fields that emberd looks at. */
+/* /proc/PID/stat and schedstat: the fields that emberd looks at. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,6 +14,9 @@ struct proc_stat {
 int proc_stat_read(int dirfd, const char *path, struct proc_stat *ret);
 /* When a process began, since boot, to a tick of the clock. */
 int proc_start_ns(int pid, uint64_t *ret);
+/* For how long its threads that live now were ready to run while others had the CPUs; of no more than some dozen
+ * threads. -ESRCH: it is gone; -ENOENT: the kernel does not tell. */
+int proc_waited_ns(int pid, uint64_t *ret);
 /* The name of a process as it is now, without its last newline; "" where it is gone. */
 #define PROC_COMM_MAX 16
 void proc_comm(int pid, char ret[PROC_COMM_MAX]);

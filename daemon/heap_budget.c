@@ -13,10 +13,6 @@
 #define RESUME_MIN 0.4
 #define RESUME_MAX 1.0
 
-/* The commons get nothing where the processes' own accounts are paid so many times as much, and all that is theirs
- * where they get less than this less one. */
-#define ACCOUNTS_SUFFICE 1.5
-
 /* What is not known of a program's price of a hit before it is learned. */
 #define PRICE_MARGIN 1.25
 /* It is learned from so many hits, and is not believed to be further from our own process's. */
@@ -39,19 +35,31 @@ void heap_commons_init(struct heap_commons *c, double core_fraction, uint64_t no
 	c->account_ns = commons_max(c);
 }
 
+/* The mean of the last RATE_SECONDS. */
+static void follow(double *rate, double ns, double elapsed)
+{
+	if (elapsed > 0)
+		*rate += (ns / elapsed - *rate) * -expm1(-elapsed / (RATE_SECONDS * (double)NS_PER_SEC));
+}
+
 void heap_commons_step(struct heap_commons *c, uint64_t now_ns)
 {
-	double due = c->core_fraction * (double)(now_ns - c->last_ns);
-	double paid = MIN(MAX(ACCOUNTS_SUFFICE * due - c->paid_ns, 0.0), due);
+	double elapsed = (double)(now_ns - c->last_ns);
 
-	c->account_ns = MIN(c->account_ns + paid, commons_max(c));
-	c->paid_ns = 0;
+	follow(&c->ask_rate, c->asked_ns, elapsed);
+	c->account_ns = MIN(c->account_ns + MAX(c->core_fraction - c->ask_rate, 0.0) * elapsed, commons_max(c));
+	c->asked_ns = 0;
 	c->last_ns = now_ns;
 }
 
 static double account_max(const struct heap_budget *b)
 {
 	return b->pay_rate * ACCOUNT_SECONDS * (double)NS_PER_SEC;
+}
+
+bool heap_budget_may_borrow(const struct heap_budget *b)
+{
+	return b->ask_rate < b->commons->core_fraction;
 }
 
 static double draw(struct heap_budget *b)
@@ -94,17 +102,24 @@ double heap_budget_hit_ns(const struct heap_budget *b)
 }
 
 void heap_budget_init(struct heap_budget *b, double fraction, struct heap_commons *commons,
-        const struct heap_prices *prices, const struct heap_meter *now)
+        const struct heap_prices *prices, const struct heap_meter *now, uint64_t age_ns)
 {
+	double by_time =
+	        fraction / ((double)age_ns + RATE_SECONDS * (double)NS_PER_SEC); /* as if it had slept before */
+
 	*b = (struct heap_budget){
 		.fraction = fraction,
 		.commons = commons,
 		.prices = *prices,
 		.last = *now,
 		.random = (uint32_t)now->time_ns | 1,
+		.pay_rate = by_time * (double)now->cpu_ns,
+		.ask_rate = by_time * (double)(now->cpu_ns + now->waited_ns),
 	};
 	heap_estimate_init(&b->estimate, &prices->user);
 	draw_resume(b);
+	if (!heap_budget_may_borrow(b))
+		b->account_ns = b->paid_ns = b->resume_at * account_max(b);
 }
 
 void heap_budget_end(struct heap_budget *b)
@@ -113,22 +128,34 @@ void heap_budget_end(struct heap_budget *b)
 	b->account_ns = 0;
 }
 
-bool heap_budget_may_attach(const struct heap_budget *b)
+/* Whether there is so much of what may be held, at most, by the process, and by the commons if those are open to it. */
+static bool has(const struct heap_budget *b, double part)
 {
-	return b->account_ns + b->commons->account_ns > RESUME_MIN * commons_max(b->commons);
+	double most = account_max(b);
+
+	if (!heap_budget_may_borrow(b))
+		return b->account_ns >= part * most;
+	/* both are never full but where the process does little: else the commons get nothing */
+	return b->account_ns + b->commons->account_ns >= part * MAX(most, commons_max(b->commons));
 }
 
-static void pay(struct heap_budget *b, double elapsed, double own, double cost)
+bool heap_budget_may_attach(const struct heap_budget *b)
 {
-	double paid = b->fraction * own, lent;
+	return has(b, RESUME_MIN);
+}
 
-	if (elapsed > 0)
-		b->pay_rate += (paid / elapsed - b->pay_rate) * -expm1(-elapsed / (RATE_SECONDS * (double)NS_PER_SEC));
+static void pay(struct heap_budget *b, double elapsed, double own, double waited, double cost)
+{
+	double paid = b->fraction * own, asked = b->fraction * (own + waited), lent = 0;
+
+	follow(&b->pay_rate, paid, elapsed);
+	follow(&b->ask_rate, asked, elapsed);
 	b->account_ns = MIN(b->account_ns + paid - cost, account_max(b));
-	lent = MIN(MAX(-b->account_ns, 0.0), MAX(b->commons->account_ns, 0.0));
+	if (heap_budget_may_borrow(b))
+		lent = MIN(MAX(-b->account_ns, 0.0), MAX(b->commons->account_ns, 0.0));
 	b->account_ns += lent;
 	b->commons->account_ns -= lent;
-	b->commons->paid_ns += paid;
+	b->commons->asked_ns += asked;
 	b->paid_ns += paid + lent;
 	b->cost_ns += cost;
 }
@@ -166,7 +193,7 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 	}
 	heap_estimate_add(&b->estimate, &more);
 	learn(b, cpu, hits, samples_ns, progress, cost);
-	pay(b, (double)(now->time_ns - b->last.time_ns), own, cost);
+	pay(b, (double)(now->time_ns - b->last.time_ns), own, (double)(now->waited_ns - b->last.waited_ns), cost);
 	b->in_ns = b->is_attached ? b->in_ns + now->time_ns - b->last.time_ns : 0;
 	b->last = *now;
 	if (b->is_attached && b->kind == HEAP_STRETCH_CALLS && b->in_ns > CALLS_ALONE_NS_MAX) {
@@ -177,9 +204,7 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 		draw_resume(b);
 		return HEAP_DETACH;
 	}
-	/* both are never full but where the process does little: else the commons get nothing */
-	if (!b->is_attached &&
-	        b->account_ns + b->commons->account_ns >= b->resume_at * MAX(account_max(b), commons_max(b->commons)))
+	if (!b->is_attached && has(b, b->resume_at))
 		return HEAP_ATTACH;
 	return HEAP_STAY;
 }

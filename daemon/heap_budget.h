@@ -3,9 +3,10 @@
  * the cost: when it is empty the probes come out, when it has enough again they go back in. It holds what some seconds
  * pay, so no ten seconds cost much more than the budget, and when they go back in is drawn by lot, so that stretches do
  * not keep step with the program. All processes together have a commons besides, which lends to whose account is empty:
- * so that programs that mostly sleep, or have just begun, are seen whole. It is paid a
- * small fraction of one core, but nothing where the processes' own accounts are paid more than that: a program that
- * keeps a CPU busy lives on what is paid to itself.
+ * so that programs that mostly sleep, or have just begun, are seen whole. It is paid a small fraction of one core, less
+ * what is paid to the processes' own accounts, and lends nothing to a process that is paid as much: a program that
+ * keeps a CPU busy lives on what is paid to itself. One that waits for a CPU does not sleep: it counts as if it had got
+ * it, for it would pay with the little time that it gets.
  *
  * What a hit costs is learned from the program itself where its probes come out now and then: its CPU time with them
  * in, less what its own progress meanwhile takes when they are out, by hits. Before that is known, and where they never
@@ -26,6 +27,7 @@ struct heap_prices {
 struct heap_meter {
 	uint64_t time_ns;              /* monotonic */
 	uint64_t cpu_ns;               /* of the process, the probes' cost included */
+	uint64_t waited_ns;            /* its threads waited for a CPU */
 	uint64_t hits, samples, calls; /* calls: of allocating functions, while the gate was open */
 	uint64_t bytes;                /* of those calls */
 	uint64_t progress;             /* in user mode, by ticks: nanoseconds or instructions */
@@ -35,7 +37,8 @@ struct heap_meter {
 struct heap_commons {
 	double core_fraction; /* of one core's time: 0.01 is one percent */
 	double account_ns;
-	double paid_ns; /* to all accounts since the last step */
+	double asked_ns; /* since the last step: what all accounts would be paid if nobody had waited for a CPU */
+	double ask_rate; /* of that, lately: by time */
 	uint64_t last_ns;
 };
 
@@ -51,6 +54,7 @@ struct heap_budget {
 
 	struct heap_meter last;
 	double account_ns, pay_rate, resume_at;
+	double ask_rate; /* what it would be paid if it had not waited for a CPU, by time */
 	uint32_t random;
 	bool is_kind_due;              /* the kind that was not drawn last time */
 	uint64_t in_ns;                /* for so long they are in by now */
@@ -65,11 +69,14 @@ struct heap_budget {
 
 enum heap_verdict { HEAP_STAY, HEAP_ATTACH, HEAP_DETACH };
 
-/* commons is borrowed for the budget's life. */
+/* commons is borrowed for the budget's life; age_ns: for so long the process has run, and now says what it used so far.
+ * One that was busy begins with what it would have in its account. */
 void heap_budget_init(struct heap_budget *b, double fraction, struct heap_commons *commons,
-        const struct heap_prices *prices, const struct heap_meter *now);
+        const struct heap_prices *prices, const struct heap_meter *now, uint64_t age_ns);
 /* The process is gone: what it has left, or owes, falls to the commons. */
 void heap_budget_end(struct heap_budget *b);
+/* Whether the commons are open to it: it is not paid as much itself, nor would be if it had not waited for a CPU. */
+bool heap_budget_may_borrow(const struct heap_budget *b);
 /* Whether the probes may go in now, out of turn: for a process that is new. */
 bool heap_budget_may_attach(const struct heap_budget *b);
 enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_meter *now);

@@ -18,6 +18,7 @@
 
 #define LOAD_SCAN_AFTER_NS (20 * NS_PER_MS) /* a library is opened with those that it needs */
 #define LOAD_SCANS_APART_NS (200 * NS_PER_MS)
+#define WAITS_APART_NS (250 * NS_PER_MS)
 #define INTERVAL_MIN 64.0
 #define SAMPLING_SHARE 0.25 /* of the budget, at most, for samples: the rest is for hits */
 #define HITS_PER_SAMPLE 16.0
@@ -86,6 +87,21 @@ int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns)
 	return 0;
 }
 
+void heap_process_follow_waits(struct heap_process *p)
+{
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), waited;
+
+	if (now < p->next_wait_ns || p->meter.cpu_ns == p->cpu_at_wait_ns)
+		return; /* what waits still is told when it has got a CPU */
+	p->next_wait_ns = now + WAITS_APART_NS;
+	p->cpu_at_wait_ns = p->meter.cpu_ns;
+	if (proc_waited_ns(p->pid, &waited) < 0)
+		return;
+	if (waited > p->waited_ns) /* less: a thread has ended */
+		p->meter.waited_ns += waited - p->waited_ns;
+	p->waited_ns = waited;
+}
+
 int heap_process_make_known(const struct heap_process *p, int counters_fd)
 {
 	_cleanup_free_ struct heap_counters *counters = NULL;
@@ -102,7 +118,7 @@ int heap_process_read(struct heap_process *p, int counters_fd)
 {
 	int cpus = libbpf_num_possible_cpus(), r;
 	uint32_t id = (uint32_t)p->pid;
-	struct heap_meter m = { .time_ns = clock_now_ns(CLOCK_MONOTONIC) };
+	struct heap_meter m = { .time_ns = clock_now_ns(CLOCK_MONOTONIC), .waited_ns = p->meter.waited_ns };
 
 	if (!p->counters)
 		p->counters = calloc((size_t)MAX(cpus, 1), sizeof(*p->counters));

@@ -22,6 +22,8 @@ struct heap_process {
 	uint64_t start_ns; /* since boot: tells a PID that is used again */
 	clockid_t clock;   /* its CPU time */
 	uint64_t first_cpu_ns;
+	uint64_t waited_ns; /* its threads that lived then, when they were looked at last */
+	uint64_t next_wait_ns, cpu_at_wait_ns;
 	struct heap_probing *probing;
 	struct heap_budget budget;
 	bool is_duty;  /* its probes have been out within this window */
@@ -66,6 +68,9 @@ bool heap_process_is_nested(const struct heap_process *p, const struct user_fram
 
 /* CPU time so far; -ESRCH where it is gone. */
 int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns);
+
+/* For how long its threads have waited for a CPU, brought up to date: a few times a second, where it matters. */
+void heap_process_follow_waits(struct heap_process *p);
 
 /* Samples as fine as their part of the budget allows, judged by what came since the last time, but never coarser than
  * was asked for. Whether interval is another one now. */

@@ -367,7 +367,9 @@ static int add_process(struct source_instance *i, pid_t pid, uint64_t since_ns, 
 		return r;
 	p = t->process;
 	(void)read_meter(h, p);
-	heap_budget_init(&p->budget, h->budget, &h->commons, &h->prices, &p->meter);
+	heap_process_follow_waits(p);
+	heap_budget_init(
+	        &p->budget, h->budget, &h->commons, &h->prices, &p->meter, clock_now_ns(CLOCK_BOOTTIME) - p->start_ns);
 	add_unseen(p, since_ns);
 	p->is_duty = !heap_budget_may_attach(&p->budget);
 	HASH_ADD_INT(h->processes, pid, t);
@@ -426,6 +428,8 @@ static void step(struct source_instance *i, struct target *t)
 		detach(h, p);
 	if (p->turn.has_place && heap_probing_is_out(p->probing))
 		heap_turns_leave(&h->turns, &p->turn);
+	if (heap_budget_may_borrow(&p->budget))
+		heap_process_follow_waits(p);
 	set_price(h, p);
 	switch (heap_budget_step(&p->budget, &p->meter)) {
 	case HEAP_DETACH:

@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "daemon/heap_budget.h"
 
 #include <math.h>
@@ -17,6 +18,9 @@
 struct program {
 	double fraction, commons;
 	double run, hits_per_ms;
+	double waits;   /* so much of the time it waits for a CPU; run is what it gets */
+	double ran_s;   /* for so long it has run like that before */
+	double pause_s; /* it sleeps for so long, then runs as long, and so on; 0: it never does */
 	double noise;   /* of bytes, from step to step */
 	double hit_ns;  /* true; the budget's first guess is HIT_NS */
 	double user_ns; /* true; the budget's first guess is USER_NS, which it takes to be so far off: */
@@ -28,7 +32,7 @@ struct simulation {
 	struct heap_budget budget;
 	struct heap_commons commons;
 	double own_ms, cost_ms, bytes, estimate, settled, pending, error_bytes, error, in_ms;
-	double cost[STEPS_MAX], paid[STEPS_MAX]; /* by step of 10 ms */
+	double cost[STEPS_MAX], paid[STEPS_MAX], own[STEPS_MAX]; /* by step of 10 ms */
 	int steps;
 };
 
@@ -67,24 +71,33 @@ static void simulate(struct simulation *s, const struct program *p, double secon
 	const struct heap_prices prices = { .hit_ns = HIT_NS,
 		.sample_ns = SAMPLE_NS,
 		.user = { .ns = USER_NS, .error_ns = p->guess_error_ns, .tick = 0.1 * MS } };
-	struct heap_meter now = { .time_ns = seed };
+	struct heap_meter now = { .time_ns = seed,
+		.cpu_ns = (uint64_t)(p->ran_s * p->run * NS_PER_SEC),
+		.waited_ns = (uint64_t)(p->ran_s * p->waits * NS_PER_SEC) };
 	struct heap_window window;
-	double cpu = 0, hits = 0, samples = 0, calls = 0, seen = 0, rate = 1000, progress = 0;
+	double cpu = (double)now.cpu_ns / MS, waited = (double)now.waited_ns / MS, hits = 0, samples = 0, calls = 0,
+	       seen = 0, rate = 1000, progress = 0;
 
 	*s = (struct simulation){ 0 };
 	heap_commons_init(&s->commons, p->commons, now.time_ns);
-	heap_budget_init(&s->budget, p->fraction, &s->commons, &prices, &now);
+	heap_budget_init(&s->budget, p->fraction, &s->commons, &prices, &now, (uint64_t)(p->ran_s * NS_PER_SEC));
 	assert_true(heap_budget_may_attach(&s->budget));
 	s->budget.is_attached = true;
 	for (int step = 0; step < seconds * 100; step++) {
 		double slow = p->phase_ms > 0 && fmod(step * 10, 2 * p->phase_ms) >= p->phase_ms ? 0.1 : 1;
 		double part = s->budget.kind == HEAP_STRETCH_CALLS ? 0.5 : 1, per_ms = slow * part * p->hits_per_ms;
 		double price = s->budget.is_attached ? per_ms * (p->hit_ns + SAMPLE_NS / 16.0 + p->user_ns) / MS : 0;
-		double own = MIN(10 / (1 + price), 10 * p->run), paid = s->budget.paid_ns;
+		double paid = s->budget.paid_ns, got = p->waits > 0 ? 10 * p->run : 10; /* of the CPU */
+		double own = MIN(got / (1 + price), 10 * p->run);
+
+		if (p->pause_s > 0 && fmod(step / 100.0, 2 * p->pause_s) < p->pause_s)
+			own = 0;
 
 		rate = MIN(MAX(rate + (drand48() - 0.5) * p->noise, 100), 4000);
 		cpu += own * (1 + price);
+		waited += 10 * p->waits;
 		s->own_ms += own;
+		s->own[step] = own * MS;
 		s->cost[step] = own * price * MS;
 		s->cost_ms += own * price;
 		s->bytes += own * rate * slow;
@@ -99,6 +112,7 @@ static void simulate(struct simulation *s, const struct program *p, double secon
 		}
 		now = (struct heap_meter){ .time_ns = seed + (uint64_t)((step + 1) * 10 * MS),
 			.cpu_ns = (uint64_t)(cpu * MS),
+			.waited_ns = (uint64_t)(waited * MS),
 			.hits = (uint64_t)hits,
 			.samples = (uint64_t)samples,
 			.calls = (uint64_t)calls,
@@ -139,15 +153,16 @@ static double worst_ten_seconds(const struct simulation *s)
 	return worst;
 }
 
-/* The same, of its own CPU time if it runs all the time. */
+/* The same, by its own CPU time. */
 static double dearest_ten_seconds(const struct simulation *s)
 {
-	double cost = 0, dearest = 0;
+	double cost = 0, own = 0, dearest = 0;
 
 	for (int i = 0; i < s->steps; i++) {
 		cost += s->cost[i] - (i >= 1000 ? s->cost[i - 1000] : 0);
+		own += s->own[i] - (i >= 1000 ? s->own[i - 1000] : 0);
 		if (i >= 999)
-			dearest = MAX(dearest, cost / (10000 * MS - cost));
+			dearest = MAX(dearest, cost / own);
 	}
 	return dearest;
 }
@@ -210,6 +225,45 @@ static void fast_ones_stay_within_the_budget_and_are_scaled_right(void **state)
 	assert_true(fabs(sum / 20 - 1) < 0.03);
 }
 
+/* It gets a tenth of a CPU, as others want it, too: the commons, which are for those that sleep, would be ten times its
+ * budget. */
+static void one_that_waits_for_a_cpu_does_not_sleep(void **state)
+{
+	struct program p = busy;
+
+	(void)state;
+	p.run = 0.1;
+	p.waits = 0.9;
+	p.ran_s = 10;
+	for (unsigned run = 0; run < 20; run++) {
+		struct simulation s;
+
+		p.fraction = run % 2 ? 0.03 : 0.05;
+		p.commons = run % 2 ? 0.01 : 0.03;
+		simulate(&s, &p, 60, 77 * run);
+		assert_true(s.in_ms > 100);
+		assert_true(dearest_ten_seconds(&s) < 1.5 * p.fraction);
+	}
+}
+
+/* Nor does one that rests now and then: it lives on its own account, and a little of the commons. */
+static void one_that_is_busy_by_turns_keeps_its_budget(void **state)
+{
+	const double pauses[] = { 0.2, 0.7, 1.5, 3, 5 };
+	struct program p = busy;
+
+	(void)state;
+	for (unsigned run = 0; run < 20; run++) {
+		struct simulation s;
+
+		p.pause_s = pauses[run % ARRAY_SIZE(pauses)];
+		simulate(&s, &p, 120, 77 * run);
+		assert_true(s.cost_ms / s.own_ms < 0.03 * 1.25);
+		assert_true(dearest_ten_seconds(&s) <
+		            0.03 * 1.65); /* it runs for half of them, and its account holds what 3 s pay */
+	}
+}
+
 /* What a hit costs and how it slows the code after it is learned, however far the guesses are off. */
 static void prices_are_learned(void **state)
 {
@@ -249,7 +303,7 @@ static void many_new_programs_cost_no_more_than_the_commons(void **state)
 		struct heap_budget b;
 
 		heap_commons_step(&commons, now.time_ns);
-		heap_budget_init(&b, 0.03, &commons, &prices, &now);
+		heap_budget_init(&b, 0.03, &commons, &prices, &now, 0);
 		b.is_attached = heap_budget_may_attach(&b);
 		for (int step = 0; step < 2; step++) {
 			uint64_t hits = b.is_attached ? (uint64_t)(8 * MS / HIT_NS) : 0;
@@ -321,7 +375,7 @@ static double late_and_short(double in_from_ms, double hits_per_ms, unsigned see
 	struct heap_window window;
 
 	heap_commons_init(&commons, 1, now.time_ns);
-	heap_budget_init(&b, 0.05, &commons, &prices, &now);
+	heap_budget_init(&b, 0.05, &commons, &prices, &now, 0);
 	for (double at = 0; at < own_ms; at += 0.5) { /* half a millisecond of its own in 10 ms of time */
 		double user = 0.5;
 
@@ -375,6 +429,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(slow_allocators_are_never_detached),
 	cmocka_unit_test(a_program_that_mostly_sleeps_is_seen_whole),
 	cmocka_unit_test(fast_ones_stay_within_the_budget_and_are_scaled_right),
+	cmocka_unit_test(one_that_waits_for_a_cpu_does_not_sleep),
+	cmocka_unit_test(one_that_is_busy_by_turns_keeps_its_budget),
 	cmocka_unit_test(prices_are_learned),
 	cmocka_unit_test(many_new_programs_cost_no_more_than_the_commons),
 	cmocka_unit_test(phases_of_few_hits_weigh_what_they_are),
