@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,7 +13,6 @@
 #include "base/fd.h"
 
 #define STAT_BYTES_MAX 8192
-#define THREADS_MAX 64 /* that one look may cost: 5 to 10 us each */
 
 static uint64_t tick_ns(void)
 {
@@ -65,10 +65,11 @@ int proc_start_ns(int pid, uint64_t *ret)
 	return 0;
 }
 
-/* The second field: time on a run queue (Documentation/scheduler/sched-stats.rst). */
-static int thread_waited_ns(int tasks_fd, const char *tid, uint64_t *ret)
+/* Documentation/scheduler/sched-stats.rst: time on the CPU, time on a run queue. */
+static int thread_read(int tasks_fd, const char *tid, struct proc_thread *ret)
 {
 	_cleanup_free_ char *text = NULL;
+	struct proc_thread t = { .tid = (int)strtol(tid, NULL, 10) };
 	char path[32];
 	int r;
 
@@ -76,35 +77,31 @@ static int thread_waited_ns(int tasks_fd, const char *tid, uint64_t *ret)
 	r = file_read_all(tasks_fd, path, STAT_BYTES_MAX, &text, NULL);
 	if (r < 0)
 		return r;
-	return sscanf(text, "%*s %" SCNu64, ret) == 1 ? 0 : -EBADMSG;
+	if (sscanf(text, "%" SCNu64 " %" SCNu64, &t.ran_ns, &t.waited_ns) != 2)
+		return -EBADMSG;
+	*ret = t;
+	return 0;
 }
 
-int proc_waited_ns(int pid, uint64_t *ret)
+int proc_threads_read(int pid, struct proc_thread *ret, size_t max)
 {
 	_cleanup_closedir_ DIR *tasks = NULL;
-	uint64_t sum = 0, waited;
 	struct dirent *d;
 	char path[32];
-	int n = 0, r = -ESRCH;
+	size_t n = 0;
+	int r = -ESRCH;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	tasks = opendir(path);
 	if (!tasks)
 		return errno == ENOENT ? -ESRCH : -errno;
-	for (int seen = 0; seen < THREADS_MAX && (d = readdir(tasks));) {
+	while (n < max && (d = readdir(tasks))) {
 		if (d->d_name[0] == '.')
 			continue;
-		seen++;
-		r = thread_waited_ns(dirfd(tasks), d->d_name, &waited);
-		if (r < 0)
-			continue; /* ended meanwhile */
-		sum += waited;
-		n++;
+		r = thread_read(dirfd(tasks), d->d_name, &ret[n]);
+		n += r >= 0; /* else it has ended meanwhile */
 	}
-	if (n == 0)
-		return r;
-	*ret = sum;
-	return 0;
+	return n > 0 ? (int)n : r;
 }
 
 void proc_comm(int pid, char ret[PROC_COMM_MAX])

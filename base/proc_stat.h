@@ -1,6 +1,7 @@
 /* /proc/PID/stat and schedstat: the fields that emberd looks at. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct proc_stat {
@@ -14,9 +15,12 @@ struct proc_stat {
 int proc_stat_read(int dirfd, const char *path, struct proc_stat *ret);
 /* When a process began, since boot, to a tick of the clock. */
 int proc_start_ns(int pid, uint64_t *ret);
-/* For how long its threads that live now were ready to run while others had the CPUs; of no more than some dozen
- * threads. -ESRCH: it is gone; -ENOENT: the kernel does not tell. */
-int proc_waited_ns(int pid, uint64_t *ret);
+struct proc_thread {
+	int tid;
+	uint64_t ran_ns, waited_ns; /* waited: ready to run while others had the CPUs */
+};
+/* The first max of its threads. Returns how many; -ESRCH: it is gone; -ENOENT: the kernel does not tell. */
+int proc_threads_read(int pid, struct proc_thread *ret, size_t max);
 /* The name of a process as it is now, without its last newline; "" where it is gone. */
 #define PROC_COMM_MAX 16
 void proc_comm(int pid, char ret[PROC_COMM_MAX]);

@@ -5,11 +5,11 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-/* The account holds what this much time pays at most, at the pace of the last RATE_SECONDS; probes go back in when it
+/* The account holds what this much time pays at most, at the pace of the last ones; probes go back in when it
  * holds a part of it that is drawn anew each time: few and long stretches, as taking probes in and out has a price of
  * its own, but never so long that ten seconds cost more than half as much again as they pay. */
-#define ACCOUNT_SECONDS 3.0
-#define RATE_SECONDS 2.0
+#define ACCOUNT_SECONDS HEAP_COMMONS_SECONDS
+#define BEFORE_SECONDS 2.0 /* for so long a process is taken to have slept before it began */
 #define RESUME_MIN 0.4
 #define RESUME_MAX 1.0
 
@@ -24,42 +24,14 @@
 /* Probes on allocating functions alone come out after so long even if they could stay: those on frees, too, might. */
 #define CALLS_ALONE_NS_MAX (3 * NS_PER_SEC)
 
-static double commons_max(const struct heap_commons *c)
-{
-	return c->core_fraction * ACCOUNT_SECONDS * (double)NS_PER_SEC;
-}
-
-void heap_commons_init(struct heap_commons *c, double core_fraction, uint64_t now_ns)
-{
-	*c = (struct heap_commons){ .core_fraction = core_fraction, .last_ns = now_ns };
-	c->account_ns = commons_max(c);
-}
-
-/* The mean of the last RATE_SECONDS. */
-static void follow(double *rate, double ns, double elapsed)
-{
-	if (elapsed > 0)
-		*rate += (ns / elapsed - *rate) * -expm1(-elapsed / (RATE_SECONDS * (double)NS_PER_SEC));
-}
-
-void heap_commons_step(struct heap_commons *c, uint64_t now_ns)
-{
-	double elapsed = (double)(now_ns - c->last_ns);
-
-	follow(&c->ask_rate, c->asked_ns, elapsed);
-	c->account_ns = MIN(c->account_ns + MAX(c->core_fraction - c->ask_rate, 0.0) * elapsed, commons_max(c));
-	c->asked_ns = 0;
-	c->last_ns = now_ns;
-}
-
 static double account_max(const struct heap_budget *b)
 {
-	return b->pay_rate * ACCOUNT_SECONDS * (double)NS_PER_SEC;
+	return b->known > 0 ? b->pay_rate / b->known * ACCOUNT_SECONDS * (double)NS_PER_SEC : 0;
 }
 
 bool heap_budget_may_borrow(const struct heap_budget *b)
 {
-	return b->ask_rate < b->commons->core_fraction;
+	return b->ask_rate < b->commons->core_fraction && !heap_commons_is_debtor(b->commons, b->program);
 }
 
 static double draw(struct heap_budget *b)
@@ -104,8 +76,8 @@ double heap_budget_hit_ns(const struct heap_budget *b)
 void heap_budget_init(struct heap_budget *b, double fraction, struct heap_commons *commons,
         const struct heap_prices *prices, const struct heap_meter *now, uint64_t age_ns)
 {
-	double by_time =
-	        fraction / ((double)age_ns + RATE_SECONDS * (double)NS_PER_SEC); /* as if it had slept before */
+	double seconds = (double)age_ns / (double)NS_PER_SEC + BEFORE_SECONDS;
+	double by_time = fraction / (seconds * (double)NS_PER_SEC);
 
 	*b = (struct heap_budget){
 		.fraction = fraction,
@@ -113,8 +85,9 @@ void heap_budget_init(struct heap_budget *b, double fraction, struct heap_common
 		.prices = *prices,
 		.last = *now,
 		.random = (uint32_t)now->time_ns | 1,
+		.known = 1 - BEFORE_SECONDS / seconds,
 		.pay_rate = by_time * (double)now->cpu_ns,
-		.ask_rate = by_time * (double)(now->cpu_ns + now->waited_ns),
+		.ask_rate = by_time * (double)(now->cpu_ns + now->denied_ns),
 	};
 	heap_estimate_init(&b->estimate, &prices->user);
 	draw_resume(b);
@@ -124,19 +97,20 @@ void heap_budget_init(struct heap_budget *b, double fraction, struct heap_common
 
 void heap_budget_end(struct heap_budget *b)
 {
-	b->commons->account_ns = MIN(b->commons->account_ns + b->account_ns, commons_max(b->commons));
+	heap_commons_inherit(b->commons, b->program, b->account_ns);
 	b->account_ns = 0;
 }
 
-/* Whether there is so much of what may be held, at most, by the process, and by the commons if those are open to it. */
+/* Whether so much of what may be held is there: by the process alone where it gets nothing else, or with the commons.
+ * Both are never full but where the process does little: else the commons get nothing. */
 static bool has(const struct heap_budget *b, double part)
 {
+	bool may_borrow = heap_budget_may_borrow(b);
 	double most = account_max(b);
 
-	if (!heap_budget_may_borrow(b))
-		return b->account_ns >= part * most;
-	/* both are never full but where the process does little: else the commons get nothing */
-	return b->account_ns + b->commons->account_ns >= part * MAX(most, commons_max(b->commons));
+	if ((!may_borrow || !heap_commons_have_income(b->commons)) && b->account_ns > 0 && b->account_ns >= part * most)
+		return true;
+	return may_borrow && b->account_ns + b->commons->account_ns >= part * MAX(most, heap_commons_max(b->commons));
 }
 
 bool heap_budget_may_attach(const struct heap_budget *b)
@@ -144,17 +118,17 @@ bool heap_budget_may_attach(const struct heap_budget *b)
 	return has(b, RESUME_MIN);
 }
 
-static void pay(struct heap_budget *b, double elapsed, double own, double waited, double cost)
+static void pay(struct heap_budget *b, double elapsed, double own, double denied, double cost)
 {
-	double paid = b->fraction * own, asked = b->fraction * (own + waited), lent = 0;
+	double paid = b->fraction * own, asked = b->fraction * (own + denied), lent = 0;
 
-	follow(&b->pay_rate, paid, elapsed);
-	follow(&b->ask_rate, asked, elapsed);
+	heap_commons_follow(&b->known, elapsed, elapsed);
+	heap_commons_follow(&b->pay_rate, paid, elapsed);
+	heap_commons_follow(&b->ask_rate, asked, elapsed);
 	b->account_ns = MIN(b->account_ns + paid - cost, account_max(b));
 	if (heap_budget_may_borrow(b))
-		lent = MIN(MAX(-b->account_ns, 0.0), MAX(b->commons->account_ns, 0.0));
+		lent = heap_commons_lend(b->commons, -b->account_ns);
 	b->account_ns += lent;
-	b->commons->account_ns -= lent;
 	b->commons->asked_ns += asked;
 	b->paid_ns += paid + lent;
 	b->cost_ns += cost;
@@ -193,7 +167,7 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 	}
 	heap_estimate_add(&b->estimate, &more);
 	learn(b, cpu, hits, samples_ns, progress, cost);
-	pay(b, (double)(now->time_ns - b->last.time_ns), own, (double)(now->waited_ns - b->last.waited_ns), cost);
+	pay(b, (double)(now->time_ns - b->last.time_ns), own, (double)(now->denied_ns - b->last.denied_ns), cost);
 	b->in_ns = b->is_attached ? b->in_ns + now->time_ns - b->last.time_ns : 0;
 	b->last = *now;
 	if (b->is_attached && b->kind == HEAP_STRETCH_CALLS && b->in_ns > CALLS_ALONE_NS_MAX) {

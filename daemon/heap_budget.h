@@ -2,11 +2,11 @@
  * on a process of our own. An account is paid a fraction of the process's CPU time (net of that cost) and charged with
  * the cost: when it is empty the probes come out, when it has enough again they go back in. It holds what some seconds
  * pay, so no ten seconds cost much more than the budget, and when they go back in is drawn by lot, so that stretches do
- * not keep step with the program. All processes together have a commons besides, which lends to whose account is empty:
- * so that programs that mostly sleep, or have just begun, are seen whole. It is paid a small fraction of one core, less
- * what is paid to the processes' own accounts, and lends nothing to a process that is paid as much: a program that
- * keeps a CPU busy lives on what is paid to itself. One that waits for a CPU does not sleep: it counts as if it had got
- * it, for it would pay with the little time that it gets.
+ * not keep step with the program. All processes together have a commons besides (heap_commons.h), which lends to whose
+ * account is empty: so that programs that mostly sleep, or have just begun, are seen whole. It is paid a small fraction
+ * of one core, less what is paid to the processes' own accounts, and lends nothing to a process that is paid as much: a
+ * program that keeps a CPU busy lives on what is paid to itself. One that waits for a CPU does not sleep: it counts as
+ * if it had got it, for it would pay with the little time that it gets.
  *
  * What a hit costs is learned from the program itself where its probes come out now and then: its CPU time with them
  * in, less what its own progress meanwhile takes when they are out, by hits. Before that is known, and where they never
@@ -16,6 +16,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include "daemon/heap_commons.h"
 #include "daemon/heap_estimate.h"
 
 struct heap_prices {
@@ -27,33 +28,23 @@ struct heap_prices {
 struct heap_meter {
 	uint64_t time_ns;              /* monotonic */
 	uint64_t cpu_ns;               /* of the process, the probes' cost included */
-	uint64_t waited_ns;            /* its threads waited for a CPU */
+	uint64_t denied_ns;            /* that it would have used if it had not waited for a CPU */
 	uint64_t hits, samples, calls; /* calls: of allocating functions, while the gate was open */
 	uint64_t bytes;                /* of those calls */
 	uint64_t progress;             /* in user mode, by ticks: nanoseconds or instructions */
 };
 
-/* What all processes have in common. */
-struct heap_commons {
-	double core_fraction; /* of one core's time: 0.01 is one percent */
-	double account_ns;
-	double asked_ns; /* since the last step: what all accounts would be paid if nobody had waited for a CPU */
-	double ask_rate; /* of that, lately: by time */
-	uint64_t last_ns;
-};
-
-void heap_commons_init(struct heap_commons *c, double core_fraction, uint64_t now_ns);
-void heap_commons_step(struct heap_commons *c, uint64_t now_ns);
-
 struct heap_budget {
 	double fraction; /* of its CPU time: 0.03 is three percent */
 	struct heap_commons *commons;
+	uint64_t program; /* tells its executable from others: to be set when it is another one */
 	struct heap_prices prices;
 	bool is_attached;
 	enum heap_stretch_kind kind; /* of the stretch, where they are in */
 
 	struct heap_meter last;
 	double account_ns, pay_rate, resume_at;
+	double known;    /* so much of pay_rate's mean is of time that it is known for */
 	double ask_rate; /* what it would be paid if it had not waited for a CPU, by time */
 	uint32_t random;
 	bool is_kind_due;              /* the kind that was not drawn last time */

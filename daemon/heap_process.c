@@ -35,6 +35,17 @@ bool heap_process_is_same(const struct heap_process *p)
 	return proc_start_ns(p->pid, &start_ns) >= 0 && start_ns == p->start_ns;
 }
 
+uint64_t heap_process_program(const struct heap_process *p)
+{
+	char path[32];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/exe", p->pid);
+	if (stat(path, &st) < 0)
+		return 0;
+	return (uint64_t)st.st_ino ^ (uint64_t)st.st_dev << 40;
+}
+
 static const char *method_of(bool usdt, bool calls, bool steps)
 {
 	if (usdt)
@@ -89,17 +100,16 @@ int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns)
 
 void heap_process_follow_waits(struct heap_process *p)
 {
-	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), waited;
+	struct proc_thread threads[HEAP_WAITS_THREADS_MAX];
+	uint64_t now = clock_now_ns(CLOCK_BOOTTIME);
+	int n;
 
-	if (now < p->next_wait_ns || p->meter.cpu_ns == p->cpu_at_wait_ns)
+	if (now - p->waits.at_ns < WAITS_APART_NS || p->meter.cpu_ns == p->cpu_at_wait_ns)
 		return; /* what waits still is told when it has got a CPU */
-	p->next_wait_ns = now + WAITS_APART_NS;
 	p->cpu_at_wait_ns = p->meter.cpu_ns;
-	if (proc_waited_ns(p->pid, &waited) < 0)
-		return;
-	if (waited > p->waited_ns) /* less: a thread has ended */
-		p->meter.waited_ns += waited - p->waited_ns;
-	p->waited_ns = waited;
+	n = proc_threads_read(p->pid, threads, ARRAY_SIZE(threads));
+	if (n > 0)
+		p->meter.denied_ns += heap_waits_follow(&p->waits, threads, (size_t)n, p->start_ns, now);
 }
 
 int heap_process_make_known(const struct heap_process *p, int counters_fd)
@@ -118,7 +128,7 @@ int heap_process_read(struct heap_process *p, int counters_fd)
 {
 	int cpus = libbpf_num_possible_cpus(), r;
 	uint32_t id = (uint32_t)p->pid;
-	struct heap_meter m = { .time_ns = clock_now_ns(CLOCK_MONOTONIC), .waited_ns = p->meter.waited_ns };
+	struct heap_meter m = { .time_ns = clock_now_ns(CLOCK_MONOTONIC), .denied_ns = p->meter.denied_ns };
 
 	if (!p->counters)
 		p->counters = calloc((size_t)MAX(cpus, 1), sizeof(*p->counters));

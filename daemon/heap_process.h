@@ -9,6 +9,7 @@
 #include "daemon/heap_probing.h"
 #include "daemon/heap_sites.h"
 #include "daemon/heap_turns.h"
+#include "daemon/heap_waits.h"
 
 struct heap_process_sites {
 	uint32_t sites, refused; /* refused: only where it may not step */
@@ -22,8 +23,8 @@ struct heap_process {
 	uint64_t start_ns; /* since boot: tells a PID that is used again */
 	clockid_t clock;   /* its CPU time */
 	uint64_t first_cpu_ns;
-	uint64_t waited_ns; /* its threads that lived then, when they were looked at last */
-	uint64_t next_wait_ns, cpu_at_wait_ns;
+	struct heap_waits waits;
+	uint64_t cpu_at_wait_ns;
 	struct heap_probing *probing;
 	struct heap_budget budget;
 	bool is_duty;  /* its probes have been out within this window */
@@ -58,6 +59,9 @@ void heap_process_opened(struct heap_process *p);
 /* Whether its PID is still its own. */
 bool heap_process_is_same(const struct heap_process *p);
 
+/* Tells its executable from others; 0: not known. */
+uint64_t heap_process_program(const struct heap_process *p);
+
 /* Files with an allocator that is, or is to be, probed. */
 size_t heap_process_files(const struct heap_process *p, const struct heap_allocator *const **ret);
 bool heap_process_has_allocator(const struct heap_process *p);
@@ -69,7 +73,7 @@ bool heap_process_is_nested(const struct heap_process *p, const struct user_fram
 /* CPU time so far; -ESRCH where it is gone. */
 int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns);
 
-/* For how long its threads have waited for a CPU, brought up to date: a few times a second, where it matters. */
+/* What it would have run if it had not waited for a CPU, brought up to date: a few times a second, where it matters. */
 void heap_process_follow_waits(struct heap_process *p);
 
 /* Samples as fine as their part of the budget allows, judged by what came since the last time, but never coarser than

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What probing costs a program that does not get the CPU that it wants: no more than its budget."""
+"""Who pays for probing: a program that does not get the CPU that it wants keeps its budget, and what one owes that is gone does not
+keep others unprobed."""
 import glob
 import os
 import subprocess
@@ -8,6 +9,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import check
+from emberd import Daemon
 from pprof import Profile
 
 check.need_root()
@@ -42,8 +44,42 @@ def starved(scratch):
     check.that(profile.samples and profile.ledger()["heap.duty_stretches"] > 1, "starved: it is seen nevertheless")
 
 
+def is_in(daemon, pid):
+    return any(p["pid"] == pid and p["is_in"] for s in daemon.status()["sources"] for p in s["processes"])
+
+
+def seconds_until_in(daemon, *command):
+    target = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    begin = time.monotonic()
+    try:
+        return time.monotonic() - begin if daemon.wait(lambda: is_in(daemon, target.pid), 60) else 60
+    finally:
+        target.kill()
+        target.wait()
+
+
+def gone(scratch):
+    """Opens and closes a library with an allocator 20,000 times, which costs more than it pays, and ends."""
+    source = check.SOURCE / "tests/workloads"
+    check.need_tool("gcc")
+    check.run("gcc", "-O2", "-pthread", source / "heap_fault.c", "-o", f"{scratch}/heap_fault")
+    check.run("gcc", "-O2", source / "heap_late.c", "-o", f"{scratch}/heap_fault_late", "-ldl")
+    check.run("gcc", "-O2", "-shared", "-fPIC", source / "heap_own.c", "-o", f"{scratch}/own.so")
+    daemon = Daemon(scratch, "[Profile]\nSources=heap\nInterval=60s\n[Target]\nComm=heap_fault*\n")
+    steady = (f"{scratch}/heap_fault", "steady", "100")
+    try:
+        first = seconds_until_in(daemon, *steady)
+        check.that(first < 5, f"gone: a program is probed after {first:.1f} s")
+        for _ in range(2):
+            check.run(f"{scratch}/heap_fault_late", 0, f"{scratch}/own.so", 20000, timeout=60)
+        took = seconds_until_in(daemon, *steady)
+        check.that(took < 15, f"gone: after one that owes, and has ended, {took:.1f} s")
+    finally:
+        daemon.stop()
+
+
 with check.scratch() as directory:
-    for case in (starved,):
+    for case in (starved, gone):
         if not sys.argv[1:] or case.__name__ in sys.argv[1:]:
             case(directory)
 check.finish()
