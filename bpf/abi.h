@@ -384,7 +384,7 @@ _Static_assert(COUNTER_END_NO_REGISTERS - COUNTER_END_COMPLETE == STACK_END_NO_R
 #define MEMORY_BLOCK_SHIFT 16 /* what the kernel maps around one fault on a file, aligned */
 #define MEMORY_REGION_SHIFT 21
 #define MEMORY_PAGES_PER_REGION_SHIFT 9
-#define MEMORY_SHIFT_MIN 8 /* one page in 1 MiB */
+#define MEMORY_SHIFT_MIN 7 /* one page in 512 KiB */
 #define MEMORY_SHIFT_MAX 20
 
 /* The same pages in every process, so that a child of fork goes on where its parent was; address space randomisation

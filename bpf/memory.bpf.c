@@ -13,12 +13,14 @@ const volatile bool large_folios = false; /* private memory may come in pieces l
 /* Most faults of a busy host are those of processes that will be gone in a moment: a process's first ones are watched
  * more coarsely, each sample weighing more. */
 #define YOUNG_FAULTS 256
-#define YOUNG_SHIFT 2
+#define YOUNG_SHIFT 2 /* beyond SHIFT_AT_START */
 
 /* A process that faults fast is watched more coarsely, by itself, and more finely again when it has calmed down: a
- * sample costs as much as some twenty faults. So one that grows has 64 pages watched or more, however large it is. */
-#define PERIOD_SAMPLES_MAX 128
-#define PERIOD_SAMPLES_CALM 32
+ * sample costs as much as some twenty faults. So one that grows has 128 pages watched or more, however large it is. As
+ * finely as can be only one is watched that was calm for a while. */
+#define SHIFT_AT_START (MEMORY_SHIFT_MIN + 1)
+#define PERIOD_SAMPLES_MAX 256
+#define PERIOD_SAMPLES_CALM 64
 #define PERIOD(ns) ((__u32)((ns) >> 30)) /* about a second */
 
 #define PROCESSES_KEPT 1024
@@ -119,12 +121,13 @@ static __always_inline bool reaches_watched(__u32 hash, __u64 address, __u32 shi
 
 static __always_inline struct process *process_of(const struct task_struct *task)
 {
-	struct process fresh = { .start_ns = task->group_leader->start_boottime, .shift = MEMORY_SHIFT_MIN }, *p;
+	struct process fresh = { .start_ns = task->group_leader->start_boottime, .shift = SHIFT_AT_START }, *p;
 	__u32 pid = task->tgid;
 
 	p = bpf_map_lookup_elem(&processes, &pid);
 	if (p && p->start_ns == fresh.start_ns)
 		return p;
+	fresh.period = PERIOD(bpf_ktime_get_ns()) + 1; /* a piece of one is no calm one */
 	(void)bpf_map_update_elem(&processes, &pid, &fresh, BPF_ANY);
 	return bpf_map_lookup_elem(&processes, &pid);
 }
@@ -132,11 +135,12 @@ static __always_inline struct process *process_of(const struct task_struct *task
 /* Threads that come at once may miss a count: it is a limit, no figure. */
 static __always_inline void process_sampled(struct process *p)
 {
-	__u32 period = PERIOD(bpf_ktime_get_ns()), passed = period - p->period, samples = p->samples, shift = p->shift;
+	__u32 period = PERIOD(bpf_ktime_get_ns()), samples = p->samples, shift = p->shift;
+	__s32 passed = period - p->period; /* at first the period is yet to come */
 
 	if (passed > 0) {
 		if (samples <= PERIOD_SAMPLES_CALM)
-			shift = shift > MEMORY_SHIFT_MIN + passed ? shift - passed : MEMORY_SHIFT_MIN;
+			shift = shift > MEMORY_SHIFT_MIN + (__u32)passed ? shift - passed : MEMORY_SHIFT_MIN;
 		p->period = period;
 		samples = 0;
 	}

@@ -376,10 +376,9 @@ static void mark_holder(struct resident *r, const struct process_key *key)
 		p->holds = true;
 }
 
-/* The pages from first on that are one process's: adds what is there to bytes[stack] and to *all, forgets what is not.
+/* The pages from first on that are one process's: adds what is there to bytes[stack] and to *told, forgets what is not.
  * Returns the first page of the next process. */
-static struct page *count_process(
-        struct resident *r, int proc_dirfd, struct page *first, uint64_t *bytes, struct kind *all)
+static struct page *count_process(struct resident *r, int proc_dirfd, struct page *first, uint64_t *bytes, double *told)
 {
 	const struct process_key process = first->key.process;
 	_cleanup_close_ int dirfd = process_open(proc_dirfd, process.pid, process.start_ns), pagemap = -1;
@@ -407,10 +406,8 @@ static struct page *count_process(
 	find_corrections(r, &process, dirfd, kinds, corrections);
 	for (p = kept; p != next; p = p->hh.next)
 		bytes[p->stack] += (uint64_t)(page_bytes(p) * corrections[p->kind]);
-	for (unsigned i = 0; i < KINDS; i++) {
-		all->bytes += kinds[i].bytes;
-		all->squares += kinds[i].squares;
-	}
+	for (unsigned i = 0; i < KINDS; i++)
+		*told += kinds[i].bytes;
 	return next;
 }
 
@@ -418,18 +415,18 @@ static struct page *count_process(
 static void count_pages(struct resident *r, int proc_dirfd, uint64_t *bytes)
 {
 	struct process *process, *next;
-	struct kind all = { 0 };
+	double bytes_told = 0;
 
 	r->page_bytes_max = 0;
 	HASH_ITER (hh, r->processes, process, next)
 		process->holds = false;
 	HASH_SORT(r->pages, by_process);
 	for (struct page *p = r->pages; p;)
-		p = count_process(r, proc_dirfd, p, bytes, &all);
+		p = count_process(r, proc_dirfd, p, bytes, &bytes_told);
 	HASH_ITER (hh, r->processes, process, next)
 		if (!process->holds)
 			forget_process(r, process);
-	r->page_bytes_mean = all.bytes > 0 ? (uint64_t)(all.squares / all.bytes) : 0;
+	r->page_bytes_mean = r->pages ? (uint64_t)bytes_told / HASH_COUNT(r->pages) : 0;
 }
 
 /* Stacks that hold nothing any more leave the table: those that are left move to a new one, which is never larger. */

@@ -68,7 +68,7 @@ struct resident_stats {
 	uint32_t pages, stacks;
 	uint64_t bytes;   /* memory that this takes */
 	uint64_t dropped; /* faults and copies for which there was no room */
-	/* by the last report: bytes that a page stood for, the most and for a byte on average; 0: there was none */
+	/* by the last report: bytes that a page stood for, the most and the mean; 0: there was none */
 	uint64_t page_bytes_max, page_bytes_mean;
 };
 void resident_stats(const struct resident *r, struct resident_stats *ret);
