@@ -347,24 +347,31 @@ static double statm_error(void)
 
 #define STANDARD_ERRORS 3
 
-/* By how much the pages of a kind are to weigh more or less. */
-static double correction(const struct kind *k, double known)
+/* By how much the pages of a kind are to weigh more or less. *ret_rest: what nobody was seen to bring in. */
+static double correction(const struct kind *k, double known, double *ret_rest)
 {
-	const double chance = sqrt(k->squares);
+	const double chance = sqrt(k->squares), missing = known - k->bytes;
 
-	if (k->bytes <= 0 || statm_error() > chance || fabs(known - k->bytes) > STANDARD_ERRORS * chance)
+	*ret_rest = 0;
+	if (fabs(missing) > STANDARD_ERRORS * chance) { /* where there is no page, any is more than chance */
+		*ret_rest = fmax(missing, 0);
 		return 1;
-	return known / k->bytes;
+	}
+	return k->bytes > 0 && statm_error() <= chance ? known / k->bytes : 1;
 }
 
-static void find_corrections(
+/* Of a process that began under watch. Returns the bytes without a fault that was seen. */
+static double find_corrections(
         const struct resident *r, const struct process_key *process, int dirfd, const struct kind *kinds, double *ret)
 {
-	double known[KINDS];
+	double known[KINDS], rest, sum = 0;
 	bool all_known = process->start_ns >= r->begin_ns && read_statm(dirfd, known) >= 0;
 
-	for (unsigned i = 0; i < KINDS; i++)
-		ret[i] = all_known ? correction(&kinds[i], known[i]) : 1;
+	for (unsigned i = 0; i < KINDS; i++) {
+		ret[i] = all_known ? correction(&kinds[i], known[i], &rest) : 1;
+		sum += all_known ? rest : 0;
+	}
+	return sum > statm_error() ? sum : 0;
 }
 
 static void mark_holder(struct resident *r, const struct process_key *key)
@@ -376,57 +383,80 @@ static void mark_holder(struct resident *r, const struct process_key *key)
 		p->holds = true;
 }
 
-/* The pages from first on that are one process's: adds what is there to bytes[stack] and to *told, forgets what is not.
- * Returns the first page of the next process. */
-static struct page *count_process(struct resident *r, int proc_dirfd, struct page *first, uint64_t *bytes, double *told)
+struct report {
+	struct resident *resident;
+	int proc_dirfd;
+	uint64_t *bytes; /* by stack */
+	double told;
+	resident_each_t each;
+	void *userdata;
+};
+
+/* stack: any of the process, for what the process is. */
+static void tell_rest(const struct report *t, uint32_t stack, double bytes)
+{
+	struct sample s;
+
+	keeper_get(t->resident->stacks, stack, &s);
+	s.tid = s.pid;
+	s.n_user = 0;
+	s.truncated = "no fault seen";
+	s.time_ns = clock_now_ns(CLOCK_REALTIME);
+	t->each(t->userdata, &s, (uint64_t)bytes);
+}
+
+/* The pages from first on that are one process's: counts what is there, forgets what is not. Returns the first page of
+ * the next process. */
+static struct page *count_process(struct report *t, struct page *first)
 {
 	const struct process_key process = first->key.process;
-	_cleanup_close_ int dirfd = process_open(proc_dirfd, process.pid, process.start_ns), pagemap = -1;
+	_cleanup_close_ int dirfd = process_open(t->proc_dirfd, process.pid, process.start_ns), pagemap = -1;
 	struct kind kinds[KINDS] = { 0 };
 	struct page *kept = NULL, *next, *p;
-	double corrections[KINDS];
+	double corrections[KINDS], rest;
 
 	if (dirfd >= 0)
 		pagemap = openat(dirfd, "pagemap", O_RDONLY | O_CLOEXEC);
 	for (p = first; p && is_same_process(&process, &p->key.process); p = next) {
 		next = p->hh.next;
 		if (!look_at_page(pagemap, p)) {
-			forget(r, p);
+			forget(t->resident, p);
 			continue;
 		}
 		kept = kept ? kept : p;
 		kinds[p->kind].bytes += page_bytes(p);
 		kinds[p->kind].squares += page_bytes(p) * page_bytes(p);
-		r->page_bytes_max = MAX(r->page_bytes_max, PAGE_BYTES << p->shift);
+		t->resident->page_bytes_max = MAX(t->resident->page_bytes_max, PAGE_BYTES << p->shift);
 	}
 	next = p;
 	if (!kept)
 		return next;
-	mark_holder(r, &process);
-	find_corrections(r, &process, dirfd, kinds, corrections);
+	mark_holder(t->resident, &process);
+	rest = find_corrections(t->resident, &process, dirfd, kinds, corrections);
 	for (p = kept; p != next; p = p->hh.next)
-		bytes[p->stack] += (uint64_t)(page_bytes(p) * corrections[p->kind]);
+		t->bytes[p->stack] += (uint64_t)(page_bytes(p) * corrections[p->kind]);
 	for (unsigned i = 0; i < KINDS; i++)
-		*told += kinds[i].bytes;
+		t->told += kinds[i].bytes;
+	if (rest > 0)
+		tell_rest(t, kept->stack, rest);
 	return next;
 }
 
-/* Adds what is there to bytes[stack] and forgets what is not. */
-static void count_pages(struct resident *r, int proc_dirfd, uint64_t *bytes)
+static void count_pages(struct report *t)
 {
+	struct resident *r = t->resident;
 	struct process *process, *next;
-	double bytes_told = 0;
 
 	r->page_bytes_max = 0;
 	HASH_ITER (hh, r->processes, process, next)
 		process->holds = false;
 	HASH_SORT(r->pages, by_process);
 	for (struct page *p = r->pages; p;)
-		p = count_process(r, proc_dirfd, p, bytes, &bytes_told);
+		p = count_process(t, p);
 	HASH_ITER (hh, r->processes, process, next)
 		if (!process->holds)
 			forget_process(r, process);
-	r->page_bytes_mean = r->pages ? (uint64_t)bytes_told / HASH_COUNT(r->pages) : 0;
+	r->page_bytes_mean = r->pages ? (uint64_t)t->told / HASH_COUNT(r->pages) : 0;
 }
 
 /* Stacks that hold nothing any more leave the table: those that are left move to a new one, which is never larger. */
@@ -451,32 +481,33 @@ static int drop_unused_stacks(struct resident *r)
 	return 0;
 }
 
-static void tell(struct resident *r, const uint64_t *bytes, resident_each_t each, void *userdata)
+static void tell_stacks(const struct report *t)
 {
-	for (uint32_t i = 0; i < keeper_count(r->stacks); i++) {
+	for (uint32_t i = 0; i < keeper_count(t->resident->stacks); i++) {
 		struct sample s;
 
-		if (bytes[i] == 0)
+		if (t->bytes[i] == 0)
 			continue;
-		keeper_get(r->stacks, i, &s);
+		keeper_get(t->resident->stacks, i, &s);
 		s.time_ns = clock_now_ns(CLOCK_REALTIME);
-		each(userdata, &s, bytes[i]);
+		t->each(t->userdata, &s, t->bytes[i]);
 	}
 }
 
 int resident_report(struct resident *r, int proc_dirfd, resident_each_t each, void *userdata)
 {
 	_cleanup_free_ uint64_t *bytes = NULL;
+	struct report t = { .resident = r, .proc_dirfd = proc_dirfd, .each = each, .userdata = userdata };
 	int error;
 
 	assert(r);
 	assert(each);
 
-	bytes = calloc(MAX(keeper_count(r->stacks), 1u), sizeof(*bytes));
+	t.bytes = bytes = calloc(MAX(keeper_count(r->stacks), 1u), sizeof(*bytes));
 	if (!bytes)
 		return -ENOMEM;
-	count_pages(r, proc_dirfd, bytes);
-	tell(r, bytes, each, userdata);
+	count_pages(&t);
+	tell_stacks(&t);
 	error = drop_unused_stacks(r);
 	return error < 0 ? error : (int)HASH_COUNT(r->pages);
 }

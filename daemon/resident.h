@@ -16,8 +16,8 @@
  * How much a process has in all is known: /proc/PID/statm has private memory and file pages. Where it began under
  * watch, its pages are weighted anew to make up these two sums (ratio estimator with known totals; Cochran, Sampling
  * Techniques, chapter 6), unless what is missing or too much is more than chance explains: three standard errors of as
- * many independent pages. Then pages came in without a fault (MAP_POPULATE, mlock, direct I/O), and are not given to
- * anybody.
+ * many independent pages. Then pages came in without a fault (MAP_POPULATE, mlock, direct I/O, a parent from before),
+ * or none of few was watched: they are told as a sample without a stack, truncated for "no fault seen".
  *
  * No event loop, no logging; one thread. */
 #pragma once
@@ -59,8 +59,9 @@ int resident_fork(struct resident *r, uint32_t parent, uint32_t child, uint64_t 
 /* From now on at least 2^shift for all: forgets pages that are no longer watched and weighs the others anew. */
 void resident_coarsen(struct resident *r, unsigned shift);
 
-/* Looks which pages are still there and forgets the others. Calls each with a stack (borrowed, values unset) and the
- * bytes that it holds. proc_dirfd: an open /proc. Returns the number of pages that are left, or negative errno. */
+/* Looks which pages are still there and forgets the others. Calls each with a stack (borrowed, values unset; without
+ * frames where it is not known) and the bytes that it holds. proc_dirfd: an open /proc. Returns the number of pages
+ * that are left, or negative errno. */
 typedef void (*resident_each_t)(void *userdata, struct sample *s, uint64_t bytes);
 int resident_report(struct resident *r, int proc_dirfd, resident_each_t each, void *userdata);
 
