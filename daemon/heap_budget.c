@@ -183,10 +183,10 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 	return HEAP_STAY;
 }
 
-struct heap_scale heap_budget_close_stretch(struct heap_budget *b)
+struct heap_scale heap_budget_close_stretch(struct heap_budget *b, bool is_last)
 {
 	struct heap_lesson *l = &b->lesson;
-	struct heap_scale scale = heap_estimate_close_stretch(&b->estimate);
+	struct heap_scale scale = heap_estimate_close_stretch(&b->estimate, is_last);
 
 	if (l->stretch_hits <= 0 || b->estimate.now.hits > 0)
 		return scale;

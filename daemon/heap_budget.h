@@ -72,7 +72,7 @@ bool heap_budget_may_borrow(const struct heap_budget *b);
 bool heap_budget_may_attach(const struct heap_budget *b);
 enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_meter *now);
 /* As heap_estimate_close_stretch(); learns what a hit costs. */
-struct heap_scale heap_budget_close_stretch(struct heap_budget *b);
+struct heap_scale heap_budget_close_stretch(struct heap_budget *b, bool is_last);
 /* Which kind the next stretch is to be: by lot, but both alike often. */
 enum heap_stretch_kind heap_budget_next_kind(struct heap_budget *b);
 /* What a hit is taken to cost. */

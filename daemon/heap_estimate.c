@@ -16,6 +16,10 @@
 /* Stretches that differ up to so many times as much as chance makes them (mean square) are taken for alike. */
 #define CHANCE 2.0
 #define MIN_FOR_SPREAD 3
+/* A stretch is too short where it would stand for so many times as much as the others of its window do, if there are
+ * as many. */
+#define SHORT_SCALE 25.0
+#define SHORT_OTHERS 2
 /* Where no probes are in, one tick stands for up to so many (heap_ticks.c). */
 #define TICKS_SLOWER 10
 /* What probes are taken to cost is off by so much of it (standard error): before it is learned a program may differ,
@@ -248,30 +252,61 @@ static void add_up(const struct heap_estimate *e, const struct pool *pools, cons
 
 /* ---- stretches and windows ---- */
 
-struct heap_scale heap_estimate_close_stretch(struct heap_estimate *e)
+/* What those that are over stand for, on average; 0: too few to say. */
+static double usual_scale(const struct heap_estimate *e)
 {
-	struct heap_stretch *s = &e->now;
-	struct heap_scale scale = { 1, 1 };
-	struct pool pool;
-	double own, total;
-	bool by_time;
+	const struct pool pools[] = { pool_of(e, HEAP_STRETCH_WHOLE), pool_of(e, HEAP_STRETCH_CALLS) };
+	struct total t;
 
-	if (e->n == HEAP_STRETCHES_MAX || (s->attached_ns <= 0 && s->attached <= 0 && s->hits <= 0))
-		return scale;
-	e->stretches[e->n++] = *s;
-	add_to_kind(&e->learned[s->kind], s);
-	pool = pool_of(e, s->kind);
-	by_time = is_by_time(e);
+	if (e->n < SHORT_OTHERS)
+		return 0;
+	add_up(e, pools, &(struct moves){ 0 }, &t);
+	return t.own > 0 ? t.total / t.own : 0;
+}
+
+/* Of the last one of those that are over. */
+static struct heap_scale scale_of_last(struct heap_estimate *e)
+{
+	const struct heap_stretch *s = &e->stretches[e->n - 1];
+	const struct pool pool = pool_of(e, s->kind);
+	bool by_time = is_by_time(e);
+	double own, total;
+
 	e->last_own = own_progress(s, &pool, e, heap_estimate_user_ns(e), 0);
 	own = by_time ? own_ns(s, 0) : e->last_own;
 	total = total_progress(s, own, by_time);
-	if (own > 0) {
-		scale.allocated = MAX(total / own, 1.0);
-		scale.in_use = MAX((total + (by_time ? e->unfollowed_ns : e->unfollowed)) / own, 1.0);
+	if (own <= 0)
+		return (struct heap_scale){ 1, 1 };
+	return (struct heap_scale){
+		.allocated = MAX(total / own, 1.0),
+		.in_use = MAX((total + (by_time ? e->unfollowed_ns : e->unfollowed)) / own, 1.0),
+	};
+}
+
+struct heap_scale heap_estimate_close_stretch(struct heap_estimate *e, bool is_last)
+{
+	struct heap_stretch *s = &e->now;
+	const struct heap_kind learned = e->learned[s->kind];
+	double usual = usual_scale(e);
+	struct heap_scale scale;
+
+	if (e->n == HEAP_STRETCHES_MAX || (s->attached_ns <= 0 && s->attached <= 0 && s->hits <= 0))
+		return (struct heap_scale){ 1, 1 };
+	e->stretches[e->n++] = *s;
+	add_to_kind(&e->learned[s->kind], s);
+	scale = scale_of_last(e);
+	e->told[e->n - 1] = 0;
+	if (usual > 0 && scale.allocated > SHORT_SCALE * usual) {
+		e->learned[s->kind] = learned;
+		e->n--;
+		if (!is_last)
+			return (struct heap_scale){ 0, 0 };
+		add_stretch(&e->stretches[e->n - 1], s);
+		scale = scale_of_last(e);
 	}
+	e->told[e->n - 1] += s->bytes * scale.allocated;
 	e->unfollowed = s->kind == HEAP_STRETCH_WHOLE ? 0 : e->unfollowed + s->total;
 	e->unfollowed_ns = s->kind == HEAP_STRETCH_WHOLE ? 0 : e->unfollowed_ns + s->total_ns;
-	e->told[e->n - 1] = s->bytes * scale.allocated;
 	*s = (struct heap_stretch){ 0 };
 	return scale;
 }

@@ -19,7 +19,9 @@
  * Ticks are few in a stretch (chance makes 10 to 20 %), so x is taken from all stretches of a kind, but where stretches
  * differ by more than chance makes, as with a program in phases, from each by as much (James and Stein). Each stretch
  * is scaled by itself, as one ends when its hits have cost enough: all put together would weigh phases with many hits
- * too little (a separate ratio estimator: Cochran, Sampling Techniques, 6.10).
+ * too little (a separate ratio estimator: Cochran, Sampling Techniques, 6.10). But one that saw next to nothing, as its
+ * probes had hardly come in when the account was empty, would make a single sample stand for a second or two: it is
+ * taken together with the next one.
  *
  * The error: what the total moves when x of each kind, the first guess, and what is not known of u are moved by their
  * standard errors, and how much the bytes differ from stretch to stretch.
@@ -77,8 +79,10 @@ struct heap_scale {
 };
 /* The stretch is over: what it seems to stand for by what is known now; heap_estimate_close_window() says how that must
  * be mended. Where the probes were not in meanwhile, the time goes on to count for the stretch to come, and both are 1.
- * With HEAP_STRETCHES_MAX stretches the window is full: close it. */
-struct heap_scale heap_estimate_close_stretch(struct heap_estimate *e);
+ * One that was over too soon to speak for all of its time goes on in the next one, with what it has seen: both are 0.
+ * is_last: of its window; then it goes on in the one before. With HEAP_STRETCHES_MAX stretches the window is full:
+ * close it. */
+struct heap_scale heap_estimate_close_stretch(struct heap_estimate *e, bool is_last);
 bool heap_estimate_is_full(const struct heap_estimate *e);
 
 struct heap_window {

@@ -152,6 +152,15 @@ int heap_process_read(struct heap_process *p, int counters_fd)
 	return 0;
 }
 
+void heap_process_add_unseen(struct heap_process *p, uint64_t since_ns)
+{
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+	double most = since_ns && now > since_ns ? (double)(now - since_ns) * libbpf_num_possible_cpus() : 0;
+
+	heap_estimate_add(
+	        &p->budget.estimate, &(struct heap_stretch){ .total_ns = MIN((double)p->first_cpu_ns, most) });
+}
+
 bool heap_process_adapt_interval(struct heap_process *p, uint64_t coarsest)
 {
 	double hits = (double)(p->meter.hits - p->meter_at_tick.hits);

@@ -76,6 +76,9 @@ int heap_process_cpu(const struct heap_process *p, uint64_t *ret_ns);
 /* What it would have run if it had not waited for a CPU, brought up to date: a few times a second, where it matters. */
 void heap_process_follow_waits(struct heap_process *p);
 
+/* What it ran since then (0: it is older), before it came to be known, is not seen: it may have been on all CPUs. */
+void heap_process_add_unseen(struct heap_process *p, uint64_t since_ns);
+
 /* Samples as fine as their part of the budget allows, judged by what came since the last time, but never coarser than
  * was asked for. Whether interval is another one now. */
 bool heap_process_adapt_interval(struct heap_process *p, uint64_t coarsest);

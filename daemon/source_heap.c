@@ -34,8 +34,8 @@
 #define COMMONS_ALWAYS 0.01
 #define COMMONS_ON_DEMAND 0.03
 #define SAMPLE_NS 12000.0 /* a stack, and its way through the ring (bench/heap) */
-#define USER_ERROR_SHARE                                                                                               \
-	0.1 /* of a hit's price: by how much more the code after it can be slowed than our own (bench/heap-bias) */
+/* Of a hit's price: by how much more the code after it can be slowed than our own (bench/heap-bias). */
+#define USER_ERROR_SHARE 0.1
 #define STEP_NS (10 * NS_PER_MS) /* how often accounts are looked at */
 #define STEPS_OUT 10             /* in so many steps once, where they are many and their probes are out */
 /* Processes that are probed at a time, and a turn where more are to be: putting probes in takes 0.5 ms of CPU time and
@@ -44,8 +44,8 @@
 #define TURN_ON_DEMAND_NS (2 * NS_PER_SEC)
 #define TURN_ALWAYS_NS (10 * NS_PER_SEC)
 #define RESCAN_NS NS_PER_SEC
-#define LINK_SHARE                                                                                                     \
-	0.045 /* of a hit's price, for the link of each other process at the same place (docs/profiles/heap.md) */
+/* Of a hit's price, for the link of each other process at the same place (docs/profiles/heap.md). */
+#define LINK_SHARE 0.045
 #define TICKS_FAST_NS NS_PER_SEC /* many ticks after probes went in for the first time */
 #define TARGETS_MAX (HEAP_PROCESSES_MAX / 2)
 #define LINKS_FILES_WANTED 16384
@@ -117,18 +117,20 @@ static void tell(struct source_instance *i, struct heap_process *p)
 	*(w.is_by_time ? &p->common_bytes : &p->error_bytes) += w.error * (h->ledger.told_bytes - before);
 }
 
-/* Settles what a process allocated since the last time. */
-static void close_stretch(struct source_instance *i, struct heap_process *p)
+/* Settles what a process allocated since the last time; is_last: of its window. */
+static void close_stretch(struct source_instance *i, struct heap_process *p, bool is_last)
 {
 	struct heap *h = i->implementation;
 	const struct heap_stretch stretch = p->budget.estimate.now;
-	struct heap_scale scale = heap_budget_close_stretch(&p->budget);
+	struct heap_scale scale = heap_budget_close_stretch(&p->budget, is_last);
 
-	heap_objects_settle(h->objects, (uint32_t)p->pid, scale.allocated, p->is_duty ? scale.in_use : 1);
-	if (p->is_duty) { /* what becomes of the survivors is not seen */
-		heap_ledger_add_stretch(&h->ledger, &stretch);
-		heap_objects_forget(h->objects, (uint32_t)p->pid, drop_live, h);
+	if (scale.allocated > 0) { /* else it goes on */
+		heap_objects_settle(h->objects, (uint32_t)p->pid, scale.allocated, p->is_duty ? scale.in_use : 1);
+		if (p->is_duty)
+			heap_ledger_add_stretch(&h->ledger, &stretch);
 	}
+	if (p->is_duty) /* what becomes of the survivors is not seen */
+		heap_objects_forget(h->objects, (uint32_t)p->pid, drop_live, h);
 	if (heap_estimate_is_full(&p->budget.estimate))
 		tell(i, p);
 }
@@ -137,7 +139,7 @@ static void close_window(struct source_instance *i, struct heap_process *p)
 {
 	struct heap *h = i->implementation;
 
-	close_stretch(i, p);
+	close_stretch(i, p, true);
 	tell(i, p);
 	h->ledger.cost_ns += p->budget.cost_ns;
 	h->ledger.paid_ns += p->budget.paid_ns;
@@ -274,7 +276,7 @@ static void attach(struct source_instance *i, struct heap_process *p)
 	if (heap_probing_is_wanted(p->probing) || !may_enter(h, p))
 		return;
 	if (p->is_duty) { /* what was gathered before they were out is told first */
-		close_stretch(i, p);
+		close_stretch(i, p, false);
 		p->budget.kind = heap_budget_next_kind(&p->budget);
 	}
 	heap_probing_want(p->probing, true, p->budget.kind == HEAP_STRETCH_CALLS);
@@ -340,16 +342,6 @@ static int target_new(struct source_instance *i, pid_t pid, struct target **ret)
 	return 0;
 }
 
-/* What it ran since then, before we came to know of it, is not seen: it may have been on all CPUs. */
-static void add_unseen(struct heap_process *p, uint64_t since_ns)
-{
-	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
-	double most = since_ns && now > since_ns ? (double)(now - since_ns) * libbpf_num_possible_cpus() : 0;
-
-	heap_estimate_add(
-	        &p->budget.estimate, &(struct heap_stretch){ .total_ns = MIN((double)p->first_cpu_ns, most) });
-}
-
 /* since_ns: when its program began, if that is only just now; else 0. Its first scan comes after so long; 0: at once.
  */
 static int add_process(struct source_instance *i, pid_t pid, uint64_t since_ns, uint64_t after_ns)
@@ -371,7 +363,7 @@ static int add_process(struct source_instance *i, pid_t pid, uint64_t since_ns, 
 	heap_budget_init(
 	        &p->budget, h->budget, &h->commons, &h->prices, &p->meter, clock_now_ns(CLOCK_BOOTTIME) - p->start_ns);
 	p->budget.program = heap_process_program(p);
-	add_unseen(p, since_ns);
+	heap_process_add_unseen(p, since_ns);
 	p->is_duty = !heap_budget_may_attach(&p->budget);
 	HASH_ADD_INT(h->processes, pid, t);
 	if (!t->hh.tbl)

@@ -54,12 +54,14 @@ static void add_window(struct simulation *s, const struct heap_window *w)
 	s->error = s->error_bytes / s->estimate;
 }
 
-static void settle(struct simulation *s)
+static void settle(struct simulation *s, bool is_last)
 {
+	double scale = heap_budget_close_stretch(&s->budget, is_last).allocated;
 	struct heap_window w;
 
-	s->settled += s->pending * heap_budget_close_stretch(&s->budget).allocated;
-	s->pending = 0;
+	s->settled += s->pending * scale;
+	if (scale > 0)
+		s->pending = 0;
 	if (!heap_estimate_is_full(&s->budget.estimate))
 		return;
 	heap_estimate_close_window(&s->budget.estimate, &w);
@@ -124,7 +126,7 @@ static void simulate(struct simulation *s, const struct program *p, double secon
 			s->budget.is_attached = false;
 			break;
 		case HEAP_ATTACH:
-			settle(s);
+			settle(s, false);
 			s->budget.kind = heap_budget_next_kind(&s->budget);
 			s->budget.is_attached = true;
 			break;
@@ -134,7 +136,7 @@ static void simulate(struct simulation *s, const struct program *p, double secon
 		s->paid[step] = s->budget.paid_ns - paid;
 		s->steps = step + 1;
 	}
-	settle(s);
+	settle(s, true);
 	heap_estimate_close_window(&s->budget.estimate, &window);
 	add_window(s, &window);
 }
@@ -484,7 +486,7 @@ static double late_and_short(double in_from_ms, double hits_per_ms, unsigned see
 		now.progress = (uint64_t)(progress * MS);
 		(void)heap_budget_step(&b, &now);
 	}
-	scale = heap_budget_close_stretch(&b);
+	scale = heap_budget_close_stretch(&b, true);
 	heap_estimate_close_window(&b.estimate, &window);
 	*ret_error = window.error;
 	return (double)now.bytes * scale.allocated * window.factor / (own_ms * bytes_per_ms);
@@ -511,6 +513,51 @@ static void what_hardly_sees_a_tick_is_scaled_and_says_how_well(void **state)
 	assert_true(fabs(late_and_short(0, 20, 1, &error) - 1) < 0.001 && error == 0);
 }
 
+/* Of a program that does the same all the time: a second or so each, some of which was seen. */
+static double estimate_with_a_short_one(double ms, bool is_last)
+{
+	const struct heap_user_price user = { .ns = USER_NS, .error_ns = USER_NS, .tick = 0.1 * MS };
+	const double seen_ms[] = { 10, 10, 10, 10, ms, 10 };
+	double settled = 0, pending = 0;
+	struct heap_estimate e;
+	struct heap_window w;
+	int n = is_last ? 5 : 6;
+
+	heap_estimate_init(&e, &user);
+	for (int i = 0; i < n; i++) {
+		double calls = 1000 * seen_ms[i], slow_ms = calls * USER_NS / MS, scale;
+
+		heap_estimate_add(&e, &(struct heap_stretch){ .total_ns = (990 + seen_ms[i]) * MS,
+		                              .attached_ns = seen_ms[i] * MS,
+		                              .cost_ns = calls * HIT_NS,
+		                              .total = ticks_in(990 + seen_ms[i] + slow_ms),
+		                              .hits = calls,
+		                              .calls = calls,
+		                              .bytes = 100 * calls });
+		e.now.attached = ticks_in(seen_ms[i] + slow_ms);
+		pending += 100 * calls;
+		scale = heap_estimate_close_stretch(&e, i == n - 1).allocated;
+		/* one sample must not stand for as much as thousands of others */
+		assert_true(scale < 30 * 100);
+		settled += pending * scale;
+		pending = scale > 0 ? 0 : pending;
+	}
+	assert_true(pending == 0);
+	heap_estimate_close_window(&e, &w);
+	return settled * w.factor / (1e5 * 1000 * n);
+}
+
+static void a_stretch_that_is_over_at_once_speaks_for_nobody(void **state)
+{
+	double sum = 0;
+
+	(void)state;
+	srand48(5);
+	for (int run = 0; run < 40; run++)
+		sum += estimate_with_a_short_one(0.01, run % 2);
+	assert_true(fabs(sum / 40 - 1) < 0.1);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(slow_allocators_are_never_detached),
 	cmocka_unit_test(a_program_that_mostly_sleeps_is_seen_whole),
@@ -523,6 +570,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_sleeper_beside_a_busy_one_lives_on_its_own),
 	cmocka_unit_test(phases_of_few_hits_weigh_what_they_are),
 	cmocka_unit_test(the_stated_error_covers_the_real_one),
+	cmocka_unit_test(a_stretch_that_is_over_at_once_speaks_for_nobody),
 	cmocka_unit_test(what_hardly_sees_a_tick_is_scaled_and_says_how_well),
 };
 
