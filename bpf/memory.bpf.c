@@ -13,12 +13,12 @@ const volatile bool large_folios = false; /* private memory may come in pieces l
 /* Most faults of a busy host are those of processes that will be gone in a moment: a process's first ones are watched
  * more coarsely, each sample weighing more. */
 #define YOUNG_FAULTS 256
-#define YOUNG_SHIFT 2 /* beyond SHIFT_AT_START */
+#define YOUNG_SHIFT 1 /* beyond SHIFT_AT_START */
 
 /* A process that faults fast is watched more coarsely, by itself, and more finely again when it has calmed down: a
  * sample costs as much as some twenty faults. So one that grows has 128 pages watched or more, however large it is. As
  * finely as can be only one is watched that was calm for a while. */
-#define SHIFT_AT_START (MEMORY_SHIFT_MIN + 1)
+#define SHIFT_AT_START (MEMORY_SHIFT_MIN + 2)
 #define PERIOD_SAMPLES_MAX 256
 #define PERIOD_SAMPLES_CALM 64
 #define PERIOD(ns) ((__u32)((ns) >> 30)) /* about a second */
