@@ -377,9 +377,9 @@ _Static_assert(COUNTER_END_NO_REGISTERS - COUNTER_END_COMPLETE == STACK_END_NO_R
 
 /* ---- memory ----------------------------------------------------------------------------------------------------- */
 
-/* Memory is sampled in space (daemon/resident.h says why): of the 512 pages of each 2 MiB region exactly 512 >> shift
- * are watched for a shift up to 9; above, one in a fraction of the regions. A larger shift watches a subset of what a
- * smaller one does. */
+/* Memory is sampled in space (daemon/resident.h says why): one page of each 512 KiB (a stratum) is watched, at another
+ * place in each, as what lies in memory is often periodic; for larger shifts those of one stratum in two or four, then
+ * of one region of 2 MiB in so many. A larger shift watches a subset of what a smaller one does. */
 #define MEMORY_PAGE_SHIFT 12
 #define MEMORY_BLOCK_SHIFT 16 /* what the kernel maps around one fault on a file, aligned */
 #define MEMORY_REGION_SHIFT 21
@@ -394,10 +394,18 @@ _Static_assert(COUNTER_END_NO_REGISTERS - COUNTER_END_COMPLETE == STACK_END_NO_R
 	((shift) <= MEMORY_PAGES_PER_REGION_SHIFT ||                                                                   \
 	        (((hash) >> 12) & ((1u << ((shift)-MEMORY_PAGES_PER_REGION_SHIFT)) - 1)) == 0)
 /* page: number within its region */
-#define MEMORY_PAGE_MASK(shift)                                                                                        \
-	((1u << ((shift) < MEMORY_PAGES_PER_REGION_SHIFT ? (shift) : MEMORY_PAGES_PER_REGION_SHIFT)) - 1)
+#define MEMORY_STRATUM(page) ((page) >> MEMORY_SHIFT_MIN)
+#define MEMORY_STRATUM_MASK(shift)                                                                                     \
+	((1u << ((shift) < MEMORY_PAGES_PER_REGION_SHIFT ? (shift)-MEMORY_SHIFT_MIN                                    \
+	                                                 : MEMORY_PAGES_PER_REGION_SHIFT - MEMORY_SHIFT_MIN)) -        \
+	        1)
+#define MEMORY_STRATUM_WATCHED(hash, stratum, shift)                                                                   \
+	(MEMORY_REGION_WATCHED(hash, shift) && (((stratum) + ((hash) >> 28)) & MEMORY_STRATUM_MASK(shift)) == 0)
+/* The page of a stratum that is watched, from its first. */
+#define MEMORY_STRATUM_PAGE(hash, stratum) (((hash) >> MEMORY_SHIFT_MIN * (stratum)) & ((1u << MEMORY_SHIFT_MIN) - 1))
 #define MEMORY_PAGE_WATCHED(hash, page, shift)                                                                         \
-	(MEMORY_REGION_WATCHED(hash, shift) && (((page) + (hash)) & MEMORY_PAGE_MASK(shift)) == 0)
+	(((page) & ((1u << MEMORY_SHIFT_MIN) - 1)) == MEMORY_STRATUM_PAGE(hash, MEMORY_STRATUM(page)) &&               \
+	        MEMORY_STRATUM_WATCHED(hash, MEMORY_STRATUM(page), shift))
 
 /* Which pages a fault may have brought in. */
 enum {

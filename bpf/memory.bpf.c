@@ -105,18 +105,21 @@ static __always_inline __u32 reach_of(const struct mm_struct *mm, __u64 address,
 	return reach;
 }
 
-/* Whether any page that the fault reaches is watched. */
+/* Whether any page that the fault reaches is watched. Of a region any shift up to its size watches one. */
 static __always_inline bool reaches_watched(__u32 hash, __u64 address, __u32 shift, __u32 reach)
 {
+	const __u32 block_pages_shift = MEMORY_BLOCK_SHIFT - MEMORY_PAGE_SHIFT;
 	__u32 page = (address >> MEMORY_PAGE_SHIFT) & ((1u << MEMORY_PAGES_PER_REGION_SHIFT) - 1);
-	const __u32 block_mask = (1u << (MEMORY_BLOCK_SHIFT - MEMORY_PAGE_SHIFT)) - 1;
+	__u32 stratum = MEMORY_STRATUM(page), watched;
 
 	if (reach == MEMORY_REACH_REGION)
-		return true;
-	if (reach == MEMORY_REACH_PAGE)
-		return MEMORY_PAGE_WATCHED(hash, page, shift);
-	/* distance from the block's first page to the next watched one */
-	return ((0 - ((page & ~block_mask) + hash)) & MEMORY_PAGE_MASK(shift)) <= block_mask;
+		return MEMORY_REGION_WATCHED(hash, shift);
+	watched = stratum << MEMORY_SHIFT_MIN | MEMORY_STRATUM_PAGE(hash, stratum);
+	if (reach == MEMORY_REACH_BLOCK) {
+		page >>= block_pages_shift;
+		watched >>= block_pages_shift;
+	}
+	return page == watched && MEMORY_STRATUM_WATCHED(hash, stratum, shift);
 }
 
 static __always_inline struct process *process_of(const struct task_struct *task)
@@ -152,11 +155,6 @@ static __always_inline void process_sampled(struct process *p)
 	p->shift = shift;
 }
 
-static __always_inline bool fault_watched(__u32 hash, __u64 address, __u32 shift, __u32 reach)
-{
-	return MEMORY_REGION_WATCHED(hash, shift) && reaches_watched(hash, address, shift, reach);
-}
-
 /* A fault that the finest of all watches sees. */
 static __always_inline int fault_sample(
         void *ctx, const struct task_struct *task, __u64 address, __u32 hash, __u32 reach)
@@ -175,7 +173,7 @@ static __always_inline int fault_sample(
 	}
 	if (shift > MEMORY_SHIFT_MAX)
 		shift = MEMORY_SHIFT_MAX;
-	if (!fault_watched(hash, address, shift, reach))
+	if (!reaches_watched(hash, address, shift, reach))
 		return 0;
 	if (emit_sample_from(ctx, PROFILE_MEMORY, MEMORY_VALUE(address, shift, reach, young), false))
 		process_sampled(p);

@@ -171,7 +171,7 @@ struct leaks {
 	uint64_t *times;
 	size_t n_windows, room_windows;
 	uint32_t n_baselines;
-	double sampling_period;
+	double sum_of_periods; /* of the windows, where they are in bytes */
 };
 
 int leaks_new(
@@ -298,7 +298,7 @@ int leaks_add(struct leaks *l, const struct profile *p, uint64_t time_ns)
 	if (r < 0)
 		return r;
 	if (is_bytes(p, h->period_type.unit) && h->period > 1)
-		l->sampling_period = fmax(l->sampling_period, (double)h->period);
+		l->sum_of_periods += (double)h->period;
 	l->times[l->n_windows++] = time_ns;
 	return 0;
 }
@@ -369,7 +369,7 @@ int leaks_judge(struct leaks *l, const struct leak_options *options, struct leak
 	if (!bytes || !suspects)
 		return -ENOMEM;
 	if (o.sampling_period <= 0)
-		o.sampling_period = l->sampling_period;
+		o.sampling_period = l->n_windows ? l->sum_of_periods / (double)l->n_windows : 0;
 	if (l->n_observations)
 		qsort(l->observations, l->n_observations, sizeof(*l->observations), compare_observations);
 	for (size_t at = 0; at < l->n_observations;) {

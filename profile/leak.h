@@ -70,8 +70,8 @@ struct leaks *leaks_free(struct leaks *l);
 DEFINE_CLEANUP(struct leaks *, leaks_free)
 
 /* The next window: what was in use at time_ns, later than the last one's (-EINVAL). A stack that it does not have has 0
- * bytes. -ENOENT: it has no such value; -ENOSPC: LEAK_OBSERVATIONS_MAX. Its period, where it is in bytes, becomes the
- * sampling period. */
+ * bytes. -ENOENT: it has no such value; -ENOSPC: LEAK_OBSERVATIONS_MAX. The sampling period is the
+ * mean of the profiles', where they are in bytes. */
 int leaks_add(struct leaks *l, const struct profile *p, uint64_t time_ns);
 /* A window of a time that is known to be healthy; several: the greatest value of each stack counts. Before, between or
  * after the others. */
