@@ -423,8 +423,8 @@ enum {
 	                ? (shift) - (MEMORY_BLOCK_SHIFT - MEMORY_PAGE_SHIFT)                                           \
 	                : 0)
 
-/* The value of a sample of the memory source: the address of the fault, with the shift, the reach and whether the
- * process is young (and its shift larger for that alone) in its low bits. */
+/* The value of a sample of the memory source: the address of the fault, with the shift, the reach and whether
+ * that shift is not the process's own (it is young, or was not seen before) in its low bits. */
 #define MEMORY_VALUE(address, shift, reach, young)                                                                     \
 	(((address) & ~0xfffull) | (__u64) !!(young) << 10 | (__u64)(reach) << 8 | (shift))
 #define MEMORY_VALUE_SHIFT(value) ((__u32)(value)&0xff)

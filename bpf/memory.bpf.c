@@ -29,6 +29,7 @@ struct process {
 	__u32 faults;   /* estimated, while young */
 	__u32 shift;
 	__u32 period, samples; /* taken in it */
+	bool is_seen;          /* sampled at all */
 };
 
 struct {
@@ -173,10 +174,17 @@ static __always_inline int fault_sample(
 	}
 	if (shift > MEMORY_SHIFT_MAX)
 		shift = MEMORY_SHIFT_MAX;
-	if (!reaches_watched(hash, address, shift, reach))
-		return 0;
-	if (emit_sample_from(ctx, PROFILE_MEMORY, MEMORY_VALUE(address, shift, reach, young), false))
+	if (!reaches_watched(hash, address, shift, reach)) {
+		/* one that is not quite small is seen at least once, so that emberd tells what it holds */
+		if (p->is_seen || young)
+			return 0;
+		shift = MEMORY_SHIFT_MIN;
+		young = true;
+	}
+	if (emit_sample_from(ctx, PROFILE_MEMORY, MEMORY_VALUE(address, shift, reach, young), false)) {
+		p->is_seen = true;
 		process_sampled(p);
+	}
 	return 0;
 }
 
