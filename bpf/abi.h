@@ -424,12 +424,12 @@ enum {
 	                : 0)
 
 /* The value of a sample of the memory source: the address of the fault, with the shift, the reach and whether
- * that shift is not the process's own (it is young, or was not seen before) in its low bits. */
-#define MEMORY_VALUE(address, shift, reach, young)                                                                     \
-	(((address) & ~0xfffull) | (__u64) !!(young) << 10 | (__u64)(reach) << 8 | (shift))
+ * that shift is this fault's alone (the process is young, or was not seen before) in its low bits. */
+#define MEMORY_VALUE(address, shift, reach, once)                                                                      \
+	(((address) & ~0xfffull) | (__u64) !!(once) << 10 | (__u64)(reach) << 8 | (shift))
 #define MEMORY_VALUE_SHIFT(value) ((__u32)(value)&0xff)
 #define MEMORY_VALUE_REACH(value) ((__u32)((value) >> 8) & 3)
-#define MEMORY_VALUE_YOUNG(value) ((__u32)((value) >> 10) & 1)
+#define MEMORY_VALUE_ONCE(value) ((__u32)((value) >> 10) & 1)
 #define MEMORY_VALUE_ADDRESS(value) ((value) & ~0xfffull)
 
 enum { RECORD_FORK = RECORD_SOURCE_FIRST };

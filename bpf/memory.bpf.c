@@ -161,7 +161,7 @@ static __always_inline int fault_sample(
         void *ctx, const struct task_struct *task, __u64 address, __u32 hash, __u32 reach)
 {
 	struct process *p = process_of(task);
-	bool young = false;
+	bool once = false;
 	__u32 shift;
 
 	if (!p)
@@ -170,18 +170,18 @@ static __always_inline int fault_sample(
 	if (p->faults < YOUNG_FAULTS) {
 		p->faults += 1u << MEMORY_FAULTS_SHIFT(MEMORY_SHIFT_MIN, reach);
 		shift += YOUNG_SHIFT;
-		young = true;
+		once = true;
 	}
 	if (shift > MEMORY_SHIFT_MAX)
 		shift = MEMORY_SHIFT_MAX;
 	if (!reaches_watched(hash, address, shift, reach)) {
 		/* one that is not quite small is seen at least once, so that emberd tells what it holds */
-		if (p->is_seen || young)
+		if (p->is_seen || once)
 			return 0;
 		shift = MEMORY_SHIFT_MIN;
-		young = true;
+		once = true;
 	}
-	if (emit_sample_from(ctx, PROFILE_MEMORY, MEMORY_VALUE(address, shift, reach, young), false)) {
+	if (emit_sample_from(ctx, PROFILE_MEMORY, MEMORY_VALUE(address, shift, reach, once), false)) {
 		p->is_seen = true;
 		process_sampled(p);
 	}

@@ -46,7 +46,7 @@ struct page {
 struct process {
 	struct process_key key;
 	unsigned shift; /* of its last fault */
-	bool holds;
+	bool holds;     /* seen to, by the report under way */
 	UT_hash_handle hh;
 };
 
@@ -167,24 +167,37 @@ void resident_coarsen(struct resident *r, unsigned shift)
 }
 
 /* No more of them than of pages: each report forgets those without. */
-static int follow_shift(struct resident *r, const struct process_key *key, unsigned shift)
+static int get_process(struct resident *r, const struct process_key *key, struct process **ret)
 {
 	struct process *p;
 
 	HASH_FIND(hh, r->processes, key, sizeof(*key), p);
-	if (!p) {
-		if (HASH_COUNT(r->processes) >= r->limits.pages)
-			return -ENOSPC;
-		p = malloc(sizeof(*p));
-		if (!p)
-			return -ENOMEM;
-		*p = (struct process){ .key = *key };
-		HASH_ADD(hh, r->processes, key, sizeof(p->key), p);
-		if (!p->hh.tbl) {
-			free(p);
-			return -ENOMEM;
-		}
+	if (p) {
+		*ret = p;
+		return 0;
 	}
+	if (HASH_COUNT(r->processes) >= r->limits.pages)
+		return -ENOSPC;
+	p = malloc(sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	*p = (struct process){ .key = *key };
+	HASH_ADD(hh, r->processes, key, sizeof(p->key), p);
+	if (!p->hh.tbl) {
+		free(p);
+		return -ENOMEM;
+	}
+	*ret = p;
+	return 0;
+}
+
+static int follow_shift(struct resident *r, const struct process_key *key, unsigned shift)
+{
+	struct process *p;
+	int error = get_process(r, key, &p);
+
+	if (error < 0)
+		return error;
 	if (shift > p->shift)
 		coarsen(r, key, shift);
 	p->shift = shift;
@@ -232,7 +245,7 @@ int resident_touch(struct resident *r, const struct sample *s, const struct resi
 	if (f->reach > MEMORY_REACH_REGION || f->shift > MEMORY_SHIFT_MAX)
 		return -EINVAL;
 	process = (struct process_key){ .start_ns = s->process_start_ns, .pid = s->pid };
-	error = f->young ? 0 : follow_shift(r, &process, f->shift);
+	error = f->once ? 0 : follow_shift(r, &process, f->shift);
 	if (error >= 0)
 		error = keeper_put(r->stacks, s, &stack);
 	if (error >= 0)
@@ -345,10 +358,20 @@ static double statm_error(void)
 	return fmax(32, 2 * cpus) * cpus * (double)sysconf(_SC_PAGESIZE);
 }
 
+struct report {
+	struct resident *resident;
+	int proc_dirfd;
+	double statm_error; /* of each of its sums, in bytes */
+	uint64_t *bytes;    /* by stack */
+	double told;
+	resident_each_t each;
+	void *userdata;
+};
+
 #define STANDARD_ERRORS 3
 
 /* By how much the pages of a kind are to weigh more or less. *ret_rest: what nobody was seen to bring in. */
-static double correction(const struct kind *k, double known, double *ret_rest)
+static double correction(const struct kind *k, double known, double known_error, double *ret_rest)
 {
 	const double chance = sqrt(k->squares), missing = known - k->bytes;
 
@@ -357,21 +380,21 @@ static double correction(const struct kind *k, double known, double *ret_rest)
 		*ret_rest = fmax(missing, 0);
 		return 1;
 	}
-	return k->bytes > 0 && statm_error() <= chance ? known / k->bytes : 1;
+	return k->bytes > 0 && known_error <= chance ? known / k->bytes : 1;
 }
 
 /* Of a process that began under watch. Returns the bytes without a fault that was seen. */
-static double find_corrections(
-        const struct resident *r, const struct process_key *process, int dirfd, const struct kind *kinds, double *ret)
+static double find_corrections(const struct report *t, const struct process_key *process, int dirfd,
+        const struct kind *kinds, double ret[static KINDS])
 {
 	double known[KINDS], rest, sum = 0;
-	bool all_known = process->start_ns >= r->begin_ns && read_statm(dirfd, known) >= 0;
+	bool all_known = process->start_ns >= t->resident->begin_ns && read_statm(dirfd, known) >= 0;
 
 	for (unsigned i = 0; i < KINDS; i++) {
-		ret[i] = all_known ? correction(&kinds[i], known[i], &rest) : 1;
+		ret[i] = all_known ? correction(&kinds[i], known[i], t->statm_error, &rest) : 1;
 		sum += all_known ? rest : 0;
 	}
-	return sum > statm_error() ? sum : 0;
+	return sum > t->statm_error ? sum : 0;
 }
 
 static void mark_holder(struct resident *r, const struct process_key *key)
@@ -383,14 +406,11 @@ static void mark_holder(struct resident *r, const struct process_key *key)
 		p->holds = true;
 }
 
-struct report {
-	struct resident *resident;
-	int proc_dirfd;
-	uint64_t *bytes; /* by stack */
-	double told;
-	resident_each_t each;
-	void *userdata;
-};
+static void tell(const struct report *t, struct sample *s, uint64_t bytes)
+{
+	s->time_ns = clock_now_ns(CLOCK_REALTIME);
+	t->each(t->userdata, s, bytes);
+}
 
 /* stack: any of the process, for what the process is. */
 static void tell_rest(const struct report *t, uint32_t stack, double bytes)
@@ -401,8 +421,7 @@ static void tell_rest(const struct report *t, uint32_t stack, double bytes)
 	s.tid = s.pid;
 	s.n_user = 0;
 	s.truncated = "no fault seen";
-	s.time_ns = clock_now_ns(CLOCK_REALTIME);
-	t->each(t->userdata, &s, (uint64_t)bytes);
+	tell(t, &s, (uint64_t)bytes);
 }
 
 /* The pages from first on that are one process's: counts what is there, forgets what is not. Returns the first page of
@@ -426,36 +445,42 @@ static struct page *count_process(struct report *t, struct page *first)
 		kept = kept ? kept : p;
 		kinds[p->kind].bytes += page_bytes(p);
 		kinds[p->kind].squares += page_bytes(p) * page_bytes(p);
+		t->told += page_bytes(p);
 		t->resident->page_bytes_max = MAX(t->resident->page_bytes_max, PAGE_BYTES << p->shift);
 	}
 	next = p;
 	if (!kept)
 		return next;
 	mark_holder(t->resident, &process);
-	rest = find_corrections(t->resident, &process, dirfd, kinds, corrections);
+	rest = find_corrections(t, &process, dirfd, kinds, corrections);
 	for (p = kept; p != next; p = p->hh.next)
 		t->bytes[p->stack] += (uint64_t)(page_bytes(p) * corrections[p->kind]);
-	for (unsigned i = 0; i < KINDS; i++)
-		t->told += kinds[i].bytes;
 	if (rest > 0)
 		tell_rest(t, kept->stack, rest);
 	return next;
 }
 
+static void drop_unused_processes(struct resident *r)
+{
+	struct process *p, *next;
+
+	HASH_ITER (hh, r->processes, p, next) {
+		if (!p->holds)
+			forget_process(r, p);
+		else
+			p->holds = false;
+	}
+}
+
 static void count_pages(struct report *t)
 {
 	struct resident *r = t->resident;
-	struct process *process, *next;
 
 	r->page_bytes_max = 0;
-	HASH_ITER (hh, r->processes, process, next)
-		process->holds = false;
 	HASH_SORT(r->pages, by_process);
 	for (struct page *p = r->pages; p;)
 		p = count_process(t, p);
-	HASH_ITER (hh, r->processes, process, next)
-		if (!process->holds)
-			forget_process(r, process);
+	drop_unused_processes(r);
 	r->page_bytes_mean = r->pages ? (uint64_t)t->told / HASH_COUNT(r->pages) : 0;
 }
 
@@ -489,15 +514,20 @@ static void tell_stacks(const struct report *t)
 		if (t->bytes[i] == 0)
 			continue;
 		keeper_get(t->resident->stacks, i, &s);
-		s.time_ns = clock_now_ns(CLOCK_REALTIME);
-		t->each(t->userdata, &s, t->bytes[i]);
+		tell(t, &s, t->bytes[i]);
 	}
 }
 
 int resident_report(struct resident *r, int proc_dirfd, resident_each_t each, void *userdata)
 {
 	_cleanup_free_ uint64_t *bytes = NULL;
-	struct report t = { .resident = r, .proc_dirfd = proc_dirfd, .each = each, .userdata = userdata };
+	struct report t = {
+		.resident = r,
+		.proc_dirfd = proc_dirfd,
+		.statm_error = statm_error(),
+		.each = each,
+		.userdata = userdata,
+	};
 	int error;
 
 	assert(r);
@@ -517,7 +547,8 @@ void resident_stats(const struct resident *r, struct resident_stats *ret)
 	*ret = (struct resident_stats){
 		.pages = HASH_COUNT(r->pages),
 		.stacks = keeper_count(r->stacks),
-		.bytes = keeper_bytes(r->stacks) + HASH_COUNT(r->pages) * sizeof(struct page),
+		.bytes = keeper_bytes(r->stacks) + HASH_COUNT(r->pages) * sizeof(struct page) +
+		         HASH_COUNT(r->processes) * sizeof(struct process),
 		.dropped = r->dropped,
 		.page_bytes_max = r->page_bytes_max,
 		.page_bytes_mean = r->page_bytes_mean,

@@ -47,7 +47,7 @@ void resident_begin(struct resident *r, uint64_t boot_ns);
 struct resident_fault {
 	uint64_t address;
 	unsigned shift, reach; /* MEMORY_REACH_* */
-	bool young;            /* the shift is not the process's own, only this fault's */
+	bool once;             /* the shift is not the process's own, only this fault's */
 };
 
 /* s is borrowed. -ENOSPC: a limit, and the fault is counted as dropped. */

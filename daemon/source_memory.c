@@ -160,7 +160,7 @@ static bool memory_values(struct source_instance *i, const struct sample_record 
 		.address = MEMORY_VALUE_ADDRESS(r->value),
 		.shift = MIN(MEMORY_VALUE_SHIFT(r->value), (unsigned)MEMORY_SHIFT_MAX),
 		.reach = MEMORY_VALUE_REACH(r->value),
-		.young = MEMORY_VALUE_YOUNG(r->value),
+		.once = MEMORY_VALUE_ONCE(r->value),
 	};
 
 	s->n_kernel = 0;

@@ -228,13 +228,13 @@ static void coarse_faults_of_one_leave_others_alone(void **state)
 
 	/* a young process's own shift is not that of its first faults */
 	other = sample_at(&frame_b, getpid());
-	fault.young = true;
+	fault.once = true;
 	assert_int_equal(resident_touch(r, &other, &fault), 0);
 	resident_stats(r, &after);
 	assert_true(after.pages >= before.pages - 2);
 
 	/* its own coarser fault does coarsen */
-	fault.young = false;
+	fault.once = false;
 	assert_int_equal(resident_touch(r, &other, &fault), 0);
 	resident_stats(r, &after);
 	assert_true(after.pages <= before.pages / 2);
