@@ -12,6 +12,10 @@
 #define BEFORE_SECONDS 2.0 /* for so long a process is taken to have slept before it began */
 #define RESUME_MIN 0.4
 #define RESUME_MAX 1.0
+/* What it would cost with the probes in all the time: how busy it is goes by so many last seconds, and what they cost
+ * by so much of its own time with them in, or half of that. */
+#define BUSY_SECONDS 10.0
+#define BURDEN_OWN_NS (1.0 * NS_PER_SEC)
 
 /* What is not known of a program's price of a hit before it is learned. */
 #define PRICE_MARGIN 1.25
@@ -29,9 +33,21 @@ static double account_max(const struct heap_budget *b)
 	return b->known > 0 ? b->pay_rate / b->known * ACCOUNT_SECONDS * (double)NS_PER_SEC : 0;
 }
 
+/* What it would cost, by time, if the probes were in all the time. Not by the time that they are in, as they stay in
+ * where it sleeps, and come out where it does not. */
+static double whole_rate(const struct heap_budget *b)
+{
+	const struct heap_burden *u = &b->burden;
+	double busy = u->wanted / (u->time + BEFORE_SECONDS * (double)NS_PER_SEC);
+
+	return u->in_own > 0 ? u->in_cost / u->in_own * busy : 0;
+}
+
 bool heap_budget_may_borrow(const struct heap_budget *b)
 {
-	return b->ask_rate < b->commons->core_fraction && !heap_commons_is_debtor(b->commons, b->program);
+	double most = b->commons->core_fraction;
+
+	return b->ask_rate < most && whole_rate(b) < most && !heap_commons_is_debtor(b->commons, b->program);
 }
 
 static double draw(struct heap_budget *b)
@@ -78,6 +94,7 @@ void heap_budget_init(struct heap_budget *b, double fraction, struct heap_common
 {
 	double seconds = (double)age_ns / (double)NS_PER_SEC + BEFORE_SECONDS;
 	double by_time = fraction / (seconds * (double)NS_PER_SEC);
+	double lately = age_ns > 0 ? MIN(BUSY_SECONDS * (double)NS_PER_SEC / (double)age_ns, 1.0) : 0;
 
 	*b = (struct heap_budget){
 		.fraction = fraction,
@@ -88,6 +105,8 @@ void heap_budget_init(struct heap_budget *b, double fraction, struct heap_common
 		.known = 1 - BEFORE_SECONDS / seconds,
 		.pay_rate = by_time * (double)now->cpu_ns,
 		.ask_rate = by_time * (double)(now->cpu_ns + now->denied_ns),
+		.burden = { .time = lately * (double)age_ns,
+		        .wanted = lately * (double)(now->cpu_ns + now->denied_ns) },
 	};
 	heap_estimate_init(&b->estimate, &prices->user);
 	draw_resume(b);
@@ -134,6 +153,24 @@ static void pay(struct heap_budget *b, double elapsed, double own, double denied
 	b->cost_ns += cost;
 }
 
+static void weigh(struct heap_budget *b, double elapsed, double own, double denied, double cost)
+{
+	struct heap_burden *u = &b->burden;
+	double keep;
+
+	u->time += elapsed;
+	u->wanted += own + denied;
+	keep = MIN(BUSY_SECONDS * (double)NS_PER_SEC / u->time, 1.0);
+	u->time *= keep;
+	u->wanted *= keep;
+	if (!b->is_attached)
+		return;
+	u->in_own += own;
+	u->in_cost += cost;
+	if (u->in_own > BURDEN_OWN_NS)
+		u->in_own /= 2, u->in_cost /= 2;
+}
+
 static void learn(struct heap_budget *b, double cpu, double hits, double samples_ns, double progress, double cost)
 {
 	struct heap_lesson *l = &b->lesson;
@@ -154,6 +191,8 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 	double hits_ns = hits * heap_budget_hit_ns(b), cost = hits_ns + samples_ns, own = MAX(cpu - cost, 0.0);
 	double likely = samples_ns + hits_ns / (is_learned(&b->lesson) ? 1 : PRICE_MARGIN);
 	double progress = (double)(now->progress - b->last.progress);
+	double elapsed = (double)(now->time_ns - b->last.time_ns);
+	double denied = (double)(now->denied_ns - b->last.denied_ns);
 	struct heap_stretch more = { .total_ns = MAX(cpu - likely, 0.0), .total = progress };
 
 	if (b->is_attached) {
@@ -167,10 +206,11 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 	}
 	heap_estimate_add(&b->estimate, &more);
 	learn(b, cpu, hits, samples_ns, progress, cost);
-	pay(b, (double)(now->time_ns - b->last.time_ns), own, (double)(now->denied_ns - b->last.denied_ns), cost);
-	b->in_ns = b->is_attached ? b->in_ns + now->time_ns - b->last.time_ns : 0;
+	weigh(b, elapsed, own, denied, cost);
+	pay(b, elapsed, own, denied, cost);
+	b->stretch_ns = b->is_attached ? b->stretch_ns + now->time_ns - b->last.time_ns : 0;
 	b->last = *now;
-	if (b->is_attached && b->kind == HEAP_STRETCH_CALLS && b->in_ns > CALLS_ALONE_NS_MAX) {
+	if (b->is_attached && b->kind == HEAP_STRETCH_CALLS && b->stretch_ns > CALLS_ALONE_NS_MAX) {
 		b->is_kind_due = true;
 		return HEAP_DETACH;
 	}

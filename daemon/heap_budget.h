@@ -5,8 +5,9 @@
  * not keep step with the program. All processes together have a commons besides (heap_commons.h), which lends to whose
  * account is empty: so that programs that mostly sleep, or have just begun, are seen whole. It is paid a small fraction
  * of one core, less what is paid to the processes' own accounts, and lends nothing to a process that is paid as much: a
- * program that keeps a CPU busy lives on what is paid to itself. One that waits for a CPU does not sleep: it counts as
- * if it had got it, for it would pay with the little time that it gets.
+ * program that keeps a CPU busy lives on what is paid to itself. So does one that would cost more than the commons get
+ * if its probes were in all the time: they would not make it be seen whole, only slow it down more. One that waits for
+ * a CPU does not sleep: it counts as if it had got it, for it would pay with the little time that it gets.
  *
  * What a hit costs is learned from the program itself where its probes come out now and then: its CPU time with them
  * in, less what its own progress meanwhile takes when they are out, by hits. Before that is known, and where they never
@@ -46,9 +47,13 @@ struct heap_budget {
 	double account_ns, pay_rate, resume_at;
 	double known;    /* so much of pay_rate's mean is of time that it is known for */
 	double ask_rate; /* what it would be paid if it had not waited for a CPU, by time */
+	struct heap_burden {
+		double time, wanted;    /* lately; of that, so long it would have run */
+		double in_own, in_cost; /* lately, with the probes in: own CPU time, and what they cost */
+	} burden;
 	uint32_t random;
 	bool is_kind_due;              /* the kind that was not drawn last time */
-	uint64_t in_ns;                /* for so long they are in by now */
+	uint64_t stretch_ns;           /* for so long they are in by now */
 	struct heap_estimate estimate; /* fed by heap_budget_step() */
 	struct heap_lesson {
 		double in_cpu, in_hits, in_own;   /* probes in: CPU time without samples, hits, own progress */
@@ -66,7 +71,8 @@ void heap_budget_init(struct heap_budget *b, double fraction, struct heap_common
         const struct heap_prices *prices, const struct heap_meter *now, uint64_t age_ns);
 /* The process is gone: what it has left, or owes, falls to the commons. */
 void heap_budget_end(struct heap_budget *b);
-/* Whether the commons are open to it: it is not paid as much itself, nor would be if it had not waited for a CPU. */
+/* Whether the commons are open to it: it is not paid as much itself, nor would be if it had not waited for a CPU, and
+ * they can bear its probes all the time. */
 bool heap_budget_may_borrow(const struct heap_budget *b);
 /* Whether the probes may go in now, out of turn: for a process that is new. */
 bool heap_budget_may_attach(const struct heap_budget *b);

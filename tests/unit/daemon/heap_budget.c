@@ -155,18 +155,23 @@ static double worst_ten_seconds(const struct simulation *s)
 	return worst;
 }
 
-/* The same, by its own CPU time. */
-static double dearest_ten_seconds(const struct simulation *s)
+/* The same, by its own CPU time; later than first. */
+static double dearest_after(const struct simulation *s, int first)
 {
 	double cost = 0, own = 0, dearest = 0;
 
-	for (int i = 0; i < s->steps; i++) {
-		cost += s->cost[i] - (i >= 1000 ? s->cost[i - 1000] : 0);
-		own += s->own[i] - (i >= 1000 ? s->own[i - 1000] : 0);
-		if (i >= 999)
+	for (int i = first; i < s->steps; i++) {
+		cost += s->cost[i] - (i >= first + 1000 ? s->cost[i - 1000] : 0);
+		own += s->own[i] - (i >= first + 1000 ? s->own[i - 1000] : 0);
+		if (i >= first + 999)
 			dearest = MAX(dearest, cost / own);
 	}
 	return dearest;
+}
+
+static double dearest_ten_seconds(const struct simulation *s)
+{
+	return dearest_after(s, 0);
 }
 
 static const struct program busy = { .fraction = 0.03,
@@ -206,6 +211,22 @@ static void a_program_that_mostly_sleeps_is_seen_whole(void **state)
 	simulate(&s, &p, 60, 1);
 	assert_true(s.in_ms >= 59990);
 	assert_true(s.cost_ms < 0.03 * 60000);
+}
+
+static void so_is_one_whose_probes_the_commons_can_bear(void **state)
+{
+	const struct program p = { .fraction = 0.05,
+		.commons = 0.03,
+		.run = 0.15,
+		.hits_per_ms = 60,
+		.hit_ns = HIT_NS,
+		.user_ns = USER_NS,
+		.guess_error_ns = USER_NS }; /* 9,000 a second: 14 % of its time, 2.1 % of a CPU */
+	struct simulation s;
+
+	(void)state;
+	simulate(&s, &p, 60, 1);
+	assert_true(s.in_ms >= 59990);
 }
 
 static void fast_ones_stay_within_the_budget_and_are_scaled_right(void **state)
@@ -263,6 +284,28 @@ static void one_that_is_busy_by_turns_keeps_its_budget(void **state)
 		assert_true(s.cost_ms / s.own_ms < 0.03 * 1.25);
 		assert_true(dearest_ten_seconds(&s) <
 		            0.03 * 1.7); /* it runs for half of them, and its account holds what 3 s pay */
+	}
+}
+
+/* However much it sleeps, the commons cannot make it be seen whole: it lives on its own account as soon as that is
+ * known. */
+static void one_that_the_commons_cannot_bear_keeps_its_budget(void **state)
+{
+	const double runs[] = { 0.1, 0.28, 0.55 }, pauses[] = { 0, 0.5, 2 };
+
+	(void)state;
+	for (unsigned run = 0; run < 27; run++) {
+		struct program p = busy;
+		struct simulation s;
+
+		p.fraction = 0.05;
+		p.commons = 0.03;
+		p.run = runs[run % ARRAY_SIZE(runs)];
+		p.pause_s = pauses[run / ARRAY_SIZE(runs) % ARRAY_SIZE(pauses)];
+		simulate(&s, &p, 120, 77 * run);
+		assert_true(s.cost_ms / s.own_ms < 0.05 * 1.3);
+		assert_true(s.cost_ms / s.own_ms > 0.04);
+		assert_true(dearest_after(&s, 500) < 0.05 * (p.pause_s > 1 ? 1.7 : 1.5));
 	}
 }
 
@@ -561,9 +604,11 @@ static void a_stretch_that_is_over_at_once_speaks_for_nobody(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(slow_allocators_are_never_detached),
 	cmocka_unit_test(a_program_that_mostly_sleeps_is_seen_whole),
+	cmocka_unit_test(so_is_one_whose_probes_the_commons_can_bear),
 	cmocka_unit_test(fast_ones_stay_within_the_budget_and_are_scaled_right),
 	cmocka_unit_test(one_that_waits_for_a_cpu_does_not_sleep),
 	cmocka_unit_test(one_that_is_busy_by_turns_keeps_its_budget),
+	cmocka_unit_test(one_that_the_commons_cannot_bear_keeps_its_budget),
 	cmocka_unit_test(prices_are_learned),
 	cmocka_unit_test(many_new_programs_cost_no_more_than_the_commons),
 	cmocka_unit_test(what_is_owed_by_those_gone_holds_up_others_only_for_a_while),
