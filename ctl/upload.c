@@ -1,6 +1,5 @@
 /* emberctl upload: files from anywhere to a destination, by the same ember-export that emberd uses. */
 #include <fcntl.h>
-#include <ini.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -16,11 +15,13 @@
 #include "base/units.h"
 #include "ctl/command.h"
 #include "ctl/daemon.h"
+#include "daemon/config.h"
+#include "daemon/config_values.h"
+#include "daemon/upload_config.h"
 #include "export/client.h"
 #include "export/retry.h"
 #include "profile/pprof.h"
 
-#define CONFIG_PATH "/etc/emberd/emberd.conf"
 #define TRIES_MAX 5
 #define REPLY_TIMEOUT_MS (10 * 60 * 1000)
 
@@ -42,43 +43,32 @@ enum {
 	OPTION_SOURCE,
 };
 
-/* What says where and how; keys as in emberd.conf and as in export/config.h. */
+/* What the command line may say of a destination, instead of emberd.conf. */
 static const struct setting {
-	const char *key, *json;
 	int option;
+	size_t offset; /* of a text in struct config_upload */
 } settings[] = {
-	{ "Protocol", "protocol", OPTION_PROTOCOL },
-	{ "Url", "url", 0 },
-	{ "Compression", "compression", OPTION_COMPRESSION },
-	{ "Encoding", "encoding", 0 },
-	{ "TenantId", "tenant", OPTION_TENANT },
-	{ "Proxy", "proxy", OPTION_PROXY },
-};
-
-static const struct file_setting {
-	const char *key;
-	enum export_file file;
-	int option;
-} file_settings[] = {
-	{ "TokenFile", EXPORT_FILE_TOKEN, OPTION_TOKEN },
-	{ "CaFile", EXPORT_FILE_CA, OPTION_CA },
-	{ "CertFile", EXPORT_FILE_CERT, OPTION_CERT },
-	{ "KeyFile", EXPORT_FILE_KEY, OPTION_KEY },
+	{ OPTION_PROTOCOL, offsetof(struct config_upload, protocol) },
+	{ OPTION_COMPRESSION, offsetof(struct config_upload, compression) },
+	{ OPTION_TENANT, offsetof(struct config_upload, tenant_id) },
+	{ OPTION_PROXY, offsetof(struct config_upload, proxy) },
+	{ OPTION_TOKEN, offsetof(struct config_upload, token_file) },
+	{ OPTION_CA, offsetof(struct config_upload, ca_file) },
+	{ OPTION_CERT, offsetof(struct config_upload, cert_file) },
+	{ OPTION_KEY, offsetof(struct config_upload, key_file) },
 };
 
 struct upload_arguments {
 	const char *to, *config_path, *refused, *socket;
-	json_t *config, *resource, *attributes, *services;
-	char *files[EXPORT_FILES];
-	char section[128];
-	bool found;
+	const char *texts[ARRAY_SIZE(settings)]; /* of settings; NULL: not given */
+	struct config_list attributes;
+	json_t *common, *resource, *services;
 };
 
 static void arguments_done(struct upload_arguments *a)
 {
-	for (size_t i = 0; i < EXPORT_FILES; i++)
-		free(a->files[i]);
-	json_decref(a->config);
+	config_list_done(&a->attributes);
+	json_decref(a->common);
 }
 
 static const struct argp_option options[] = {
@@ -95,7 +85,7 @@ static const struct argp_option options[] = {
 	{ "key-file", OPTION_KEY, "FILE", 0, "Its key", 1 },
 	{ "tenant-id", OPTION_TENANT, "ID", 0, "Pyroscope's tenant", 1 },
 	{ "proxy", OPTION_PROXY, "URL", 0, "Go through this proxy", 1 },
-	{ "config", OPTION_CONFIG, "FILE", 0, "Look for NAME here (default: " CONFIG_PATH ")", 1 },
+	{ "config", OPTION_CONFIG, "FILE", 0, "Look for NAME here (default: " CONFIG_DEFAULT_PATH ")", 1 },
 	{ "refused", OPTION_REFUSED, "NAME", 0,
 	        "No files: let the running emberd send again what this destination of its refused; \"all\" for every "
 	        "destination",
@@ -120,15 +110,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct upload_arguments *a = state->input;
 
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
-		if (settings[i].option && settings[i].option == key) {
-			(void)json_object_set_new(a->config, settings[i].json, json_string(arg));
+		if (settings[i].option == key) {
+			a->texts[i] = arg;
 			return 0;
-		}
-	for (size_t i = 0; i < ARRAY_SIZE(file_settings); i++)
-		if (file_settings[i].option == key) {
-			free(a->files[file_settings[i].file]);
-			a->files[file_settings[i].file] = strdup(arg);
-			return a->files[file_settings[i].file] ? 0 : ENOMEM;
 		}
 	switch (key) {
 	case OPTION_TO:
@@ -146,49 +130,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPTION_LABEL:
 		return parse_label(a, arg, state);
 	case OPTION_ATTRIBUTE:
-		(void)json_array_append_new(a->attributes, json_string(arg));
-		return 0;
+		return -config_list_add(&a->attributes, arg, strlen(arg));
 	case OPTION_SERVICE:
 		(void)json_array_append_new(a->services, json_string(arg));
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
-}
-
-/* ---- a destination of emberd.conf; options of the command line come first ---------------------------------------- */
-
-static int take_pair(void *user, const char *section, const char *name, const char *value)
-{
-	struct upload_arguments *a = user;
-	uint64_t ns;
-
-	if (strcmp(section, a->section) != 0 && (strcmp(section, "Upload") != 0 || strcmp(a->to, "default") != 0))
-		return 1;
-	a->found = true;
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
-		if (strcmp(settings[i].key, name) == 0 && *value && !json_object_get(a->config, settings[i].json))
-			(void)json_object_set_new(a->config, settings[i].json, json_string(value));
-	for (size_t i = 0; i < ARRAY_SIZE(file_settings); i++)
-		if (strcmp(file_settings[i].key, name) == 0 && *value && !a->files[file_settings[i].file])
-			a->files[file_settings[i].file] = strdup(value);
-	if (strcmp(name, "Timeout") == 0 && units_parse_time(value, &ns) >= 0)
-		(void)json_object_set_new(a->config, "timeout_ms", json_integer((json_int_t)(ns / NS_PER_MS)));
-	return 1;
-}
-
-static int find_destination(struct upload_arguments *a)
-{
-	if (strstr(a->to, "://")) {
-		(void)json_object_set_new(a->config, "url", json_string(a->to));
-		return 0;
-	}
-	(void)snprintf(a->section, sizeof(a->section), "Upload %s", a->to);
-	if (ini_parse(a->config_path, take_pair, a) < 0)
-		return log_err(-errno, "cannot read %s; give an address: --to http://HOST:4318", a->config_path);
-	if (!a->found)
-		return log_err(0, "%s has no [Upload %s]; give its name or an address", a->config_path, a->to), -ENOENT;
-	return 0;
 }
 
 /* ---- sending ------------------------------------------------------------------------------------------------------
@@ -266,9 +214,9 @@ static int send_once(struct export_child *c, const char *file, int fd, uint64_t 
 }
 
 /* -EREMOTEIO: not taken, for a reason that holds for every file. */
-static int send_file(struct export_child *c, const char *file)
+static int send_file(struct export_child *c, const struct config_upload *u, const char *file)
 {
-	const struct retry_policy policy = RETRY_POLICY_DEFAULT;
+	const struct retry_policy policy = { u->retry_initial_ns, u->retry_max_ns };
 	struct export_reply reply = { 0 };
 	_cleanup_close_ int fd = -1;
 	uint64_t samples = 0, bytes = 0;
@@ -304,26 +252,21 @@ static int send_file(struct export_child *c, const char *file)
 	return 0;
 }
 
-static int send_all(struct upload_arguments *a, const struct command_args *args)
+static int send_all(const struct upload_arguments *a, const struct config_upload *u, const struct command_args *args)
 {
-	_cleanup_free_ char *config = NULL;
+	_cleanup_free_ char *config = upload_config_text(u, a->common, 0);
+	const struct export_files files = upload_config_files(u);
 	struct export_child c = EXPORT_CHILD_NONE;
-	struct export_files files = { 0 };
 	const char *bad = NULL;
 	char path[PATH_MAX];
 	int r, result = 0;
 
-	for (size_t i = 0; i < EXPORT_FILES; i++)
-		files.paths[i] = a->files[i];
-	if (!json_object_get(a->config, "protocol"))
-		(void)json_object_set_new(a->config, "protocol", json_string("otlp-http"));
-	config = json_dumps(a->config, JSON_COMPACT);
 	find_export(path);
 	r = config ? export_child_start(path, config, &files, &c, &bad) : -ENOMEM;
 	if (r < 0)
 		return log_err(r, "cannot use %s", bad ? bad : path);
 	for (size_t i = 0; i < args->n_arguments; i++) {
-		r = send_file(&c, args->arguments[i]);
+		r = send_file(&c, u, args->arguments[i]);
 		result = r < 0 ? r : result;
 		if (r == -EREMOTEIO)
 			break;
@@ -332,6 +275,82 @@ static int send_all(struct upload_arguments *a, const struct command_args *args)
 	for (int i = 0; i < 200 && export_child_reap(&c, NULL, NULL) == 0; i++)
 		(void)poll(&(struct pollfd){ .fd = c.pidfd, .events = POLLIN }, 1, 50);
 	return result;
+}
+
+/* ---- a destination of emberd.conf; options of the command line come first ---------------------------------------- */
+
+static int set_text(char **text, const char *to)
+{
+	char *copy = strdup(to);
+
+	if (!copy)
+		return log_err(-ENOMEM, "cannot upload");
+	free(*text);
+	*text = copy;
+	return 0;
+}
+
+static int apply_options(struct upload_arguments *a, struct config_upload *u)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(settings) && r >= 0; i++)
+		if (a->texts[i])
+			r = set_text((char **)((char *)u + settings[i].offset), a->texts[i]);
+	if (a->attributes.n) {
+		config_list_done(&u->attributes);
+		u->attributes = a->attributes;
+		a->attributes = (struct config_list){ 0 };
+	}
+	return r;
+}
+
+/* A section as emberd reads it, drop-ins and checks included. */
+static int find_section(const struct upload_arguments *a, struct config **ret, struct config_upload **ret_upload)
+{
+	const char *path = a->config_path ? a->config_path : CONFIG_DEFAULT_PATH;
+	_cleanup_(config_freep) struct config *c = NULL;
+	_cleanup_free_ char *error = NULL;
+	struct config_upload *u;
+	int r = config_load(path, a->config_path, NULL, &c, &error);
+
+	if (r < 0)
+		return log_err(error ? 0 : r, "%s; an address needs no configuration: --to http://HOST:4318",
+		               error ? error : "cannot read the configuration"),
+		       r;
+	u = config_find_upload(c, a->to);
+	if (!u)
+		return log_err(0, "%s has no [Upload %s]; give its name or an address", path, a->to), -ENOENT;
+	*ret = TAKE_PTR(c);
+	*ret_upload = u;
+	return 0;
+}
+
+static int send_to(struct upload_arguments *a, struct config_upload *u, const struct command_args *args)
+{
+	int r = apply_options(a, u);
+
+	if (r >= 0 && strcmp(u->protocol, "pprof-dir") == 0)
+		return log_err(0, "emberctl upload writes into no directory; emberctl convert -o FILE does"), -EINVAL;
+	return r < 0 ? r : send_all(a, u, args);
+}
+
+static int find_and_send(struct upload_arguments *a, const struct command_args *args)
+{
+	_cleanup_(config_freep) struct config *c = NULL;
+	_cleanup_(config_upload_freep) struct config_upload *by_address = NULL;
+	struct config_upload *u = NULL;
+	int r;
+
+	if (!strstr(a->to, "://")) {
+		r = find_section(a, &c, &u);
+		return r < 0 ? r : send_to(a, u, args);
+	}
+	r = config_upload_new("address", &by_address);
+	if (r < 0)
+		return log_err(r, "cannot upload");
+	r = set_text(&by_address->url, a->to);
+	return r < 0 ? r : send_to(a, by_address, args);
 }
 
 /* ---- what emberd has set aside ----------------------------------------------------------------------------------- */
@@ -360,6 +379,14 @@ static int send_refused(const struct upload_arguments *a)
 	return 0;
 }
 
+static const char *text_of(const struct upload_arguments *a, int option)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+		if (settings[i].option == option)
+			return a->texts[i];
+	return NULL;
+}
+
 /* What stands in an address stands in a command line, for everybody to see. */
 static bool has_at(const char *address)
 {
@@ -369,19 +396,18 @@ static bool has_at(const char *address)
 static int upload_run(const struct command *c, int argc, char **argv)
 {
 	_cleanup_(command_args_done) struct command_args args = { 0 };
-	_cleanup_(arguments_done) struct upload_arguments a = { .config_path = CONFIG_PATH, .socket = DAEMON_SOCKET };
+	_cleanup_(arguments_done) struct upload_arguments a = { .socket = DAEMON_SOCKET };
 	char host[256] = "localhost";
 	int r;
 
 	/* No core file: what is read of emberd.conf may hold secrets, and the limit is ember-export's too. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0 });
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	a.config = json_pack("{s{}s[]s[]}", "resource", "attributes", "services");
-	if (!a.config)
+	a.common = json_pack("{s{}s[]}", "resource", "services");
+	if (!a.common)
 		return log_err(-ENOMEM, "cannot upload");
-	a.resource = json_object_get(a.config, "resource");
-	a.attributes = json_object_get(a.config, "attributes");
-	a.services = json_object_get(a.config, "services");
+	a.resource = json_object_get(a.common, "resource");
+	a.services = json_object_get(a.common, "services");
 	r = command_parse(c, argc, argv, &args, &a);
 	if (r != 0)
 		return r;
@@ -390,30 +416,32 @@ static int upload_run(const struct command *c, int argc, char **argv)
 		                                : send_refused(&a);
 	if (!a.to || !args.n_arguments)
 		return command_usage_error(c, a.to ? "which files?" : "--to NAME|URL says where to send");
-	if (has_at(a.to) || has_at(json_string_value(json_object_get(a.config, "proxy"))))
+	if (has_at(a.to) || has_at(text_of(&a, OPTION_PROXY)))
 		return command_usage_error(c, "an address takes no user and password; --token-file has a secret");
 	(void)gethostname(host, sizeof(host) - 1);
 	if (!json_object_get(a.resource, "host.name"))
 		(void)json_object_set_new(a.resource, "host.name", command_json_string(host));
 	(void)json_object_set_new(a.resource, "os.type", json_string("linux"));
-	r = find_destination(&a);
-	return r < 0 ? r : send_all(&a, &args);
+	return find_and_send(&a, &args);
 }
 
 const struct command upload_command = {
 	.name = "upload",
 	.arguments = "FILE...",
 	.summary = "Send profiles to an OpenTelemetry Collector, a Pyroscope or a destination of emberd.conf",
-	.details = "Any format that emberctl reads; \"-\" is standard input. A destination that is busy is tried "
-	           "again, what it "
-	           "has taken is not sent twice. Secrets come from files, never from the command line.\n"
-	           "With --refused, emberd sends the windows again that NAME refused and that were set aside for it "
-	           "('emberctl status').\n\n"
-	           "Examples:\n"
-	           "  emberctl upload cpu.pb.gz --to http://localhost:4318\n"
-	           "  emberctl upload *.pb.gz --to http://pyroscope:4040 --protocol pyroscope\n"
-	           "  emberctl upload cpu.folded --to NAME\n"
-	           "  emberctl upload --refused NAME",
+	.details =
+	        "Any format that emberctl reads; \"-\" is standard input. A destination that is busy is tried "
+	        "again, what it "
+	        "has taken is not sent twice. Secrets come from files, never from the command line.\n"
+	        "--to NAME takes all that [Upload NAME] says, as emberd does; options of the command line come first. "
+	        "Labels and services are those of the command line.\n"
+	        "With --refused, emberd sends the windows again that NAME refused and that were set aside for it "
+	        "('emberctl status').\n\n"
+	        "Examples:\n"
+	        "  emberctl upload cpu.pb.gz --to http://localhost:4318\n"
+	        "  emberctl upload *.pb.gz --to http://pyroscope:4040 --protocol pyroscope\n"
+	        "  emberctl upload cpu.folded --to NAME\n"
+	        "  emberctl upload --refused NAME",
 	.arguments_max = COMMAND_ARGUMENTS_ANY,
 	.options = options,
 	.parse = parse,

@@ -163,15 +163,43 @@ static int keys_default(const struct config_key *table, size_t n, void *object)
 	return 0;
 }
 
-static void upload_free(struct config_upload *u)
+int config_upload_new(const char *name, struct config_upload **ret)
 {
+	_cleanup_(config_upload_freep) struct config_upload *u = calloc(1, sizeof(*u));
+	int r;
+
+	assert(ret);
+
+	if (!u)
+		return -ENOMEM;
+	u->name = strdup(name);
+	r = u->name ? keys_default(upload_keys, ARRAY_SIZE(upload_keys), u) : -ENOMEM;
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(u);
+	return 0;
+}
+
+struct config_upload *config_upload_free(struct config_upload *u)
+{
+	if (!u)
+		return NULL;
 	keys_done(upload_keys, ARRAY_SIZE(upload_keys), u);
 	free(u->name);
 	free(u);
+	return NULL;
 }
 
-/* "Upload" or "Upload NAME": the destination of that name, made where it is new. NULL: another section. */
-static int find_upload(struct config *c, const char *section, struct config_upload **ret)
+struct config_upload *config_find_upload(const struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_uploads; i++)
+		if (strcmp(c->uploads[i]->name, name) == 0)
+			return c->uploads[i];
+	return NULL;
+}
+
+/* "Upload" or "Upload NAME": the destination of that name, made where it is new. -ENOENT: another section. */
+static int take_upload(struct config *c, const char *section, struct config_upload **ret)
 {
 	const char *name = strcmp(section, "Upload") == 0 ? "default" : section + strlen("Upload ");
 	struct config_upload *u;
@@ -181,21 +209,17 @@ static int find_upload(struct config *c, const char *section, struct config_uplo
 		return -ENOENT;
 	if (!config_is_name(name, strlen(name)))
 		return -EINVAL;
-	for (size_t i = 0; i < c->n_uploads; i++)
-		if (strcmp(c->uploads[i]->name, name) == 0) {
-			*ret = c->uploads[i];
-			return 0;
-		}
-	if (c->n_uploads >= CONFIG_UPLOADS_MAX)
-		return -E2BIG;
-	u = calloc(1, sizeof(*u));
-	if (!u)
-		return -ENOMEM;
-	c->uploads[c->n_uploads++] = u;
-	u->name = strdup(name);
-	r = keys_default(upload_keys, ARRAY_SIZE(upload_keys), u);
+	u = config_find_upload(c, name);
+	if (!u) {
+		if (c->n_uploads >= CONFIG_UPLOADS_MAX)
+			return -E2BIG;
+		r = config_upload_new(name, &u);
+		if (r < 0)
+			return r;
+		c->uploads[c->n_uploads++] = u;
+	}
 	*ret = u;
-	return u->name ? r : -ENOMEM;
+	return 0;
 }
 
 /* ---- one file ---------------------------------------------------------------------------------------------------- */
@@ -338,7 +362,7 @@ static int take_pair(void *user, const char *section, const char *name, const ch
 			return take_value(in, &keys[i], in->config, section, value);
 	if (strcmp(section, "Labels") == 0)
 		return take_label(in, name, value);
-	r = find_upload(in->config, section, &upload);
+	r = take_upload(in->config, section, &upload);
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(upload_keys); i++)
 		if (strcmp(upload_keys[i].key, name) == 0)
 			return take_value(in, &upload_keys[i], upload, section, value);
@@ -528,7 +552,7 @@ struct config *config_free(struct config *c)
 	keys_done(keys, ARRAY_SIZE(keys), c);
 	config_list_done(&c->labels);
 	for (size_t i = 0; i < c->n_uploads; i++)
-		upload_free(c->uploads[i]);
+		(void)config_upload_free(c->uploads[i]);
 	free(c);
 	return NULL;
 }

@@ -33,6 +33,11 @@ struct config_upload {
 
 #define CONFIG_UPLOADS_MAX 16
 
+/* One that nobody wrote down: defaults only, no address. */
+int config_upload_new(const char *name, struct config_upload **ret);
+struct config_upload *config_upload_free(struct config_upload *u);
+DEFINE_CLEANUP(struct config_upload *, config_upload_free)
+
 struct config {
 	/* [Profile] */
 	struct config_list sources;
@@ -73,7 +78,8 @@ struct config_options {
 /* Defaults only: what an empty file means. */
 int config_new(struct config **ret);
 /* path and then path + ".d" / *.conf in order of name. A missing path is an error where must_exist, else the defaults.
- * On failure *ret_error is the sentence (belongs to the caller; NULL only without memory) and *ret is untouched. */
+ * options may be NULL. On failure *ret_error is the sentence (belongs to the caller; NULL only without memory) and *ret
+ * is untouched. */
 int config_load(
         const char *path, bool must_exist, const struct config_options *options, struct config **ret, char **ret_error);
 /* The same from one text; name stands for the file in messages. For tests and fuzzing. */
@@ -81,6 +87,9 @@ int config_parse(const char *name, const char *text, const struct config_options
         char **ret_error);
 struct config *config_free(struct config *c);
 DEFINE_CLEANUP(struct config *, config_free)
+
+/* The destination of that name, which stays c's; NULL: there is none. */
+struct config_upload *config_find_upload(const struct config *c, const char *name);
 
 bool config_list_has(const struct config_list *l, const char *item);
 bool config_list_equal(const struct config_list *a, const struct config_list *b);

@@ -18,6 +18,7 @@
 #include "export/retry.h"
 #include "store/spool.h"
 
+#define CHILD_MEMORY_MAX (512ull << 20)
 #define CRASHES_MAX 3 /* of the child over one window: then it is set aside */
 #define REFUSED_PAUSE_MAX_NS (10 * NS_PER_SEC)
 #define TRIM_EVERY 16
@@ -371,7 +372,7 @@ static int on_child_exit(sd_event_source *s, int fd, uint32_t events, void *user
 
 static int start_child(struct upload *u)
 {
-	_cleanup_free_ char *config = upload_config_text(u->config, u->common);
+	_cleanup_free_ char *config = upload_config_text(u->config, u->common, CHILD_MEMORY_MAX);
 	struct export_files files = upload_config_files(u->config);
 	const char *bad = NULL;
 	char text[EXPORT_ERROR_MAX];
@@ -464,7 +465,7 @@ static void look_at_credentials(struct upload *u, uint64_t stamp)
  * parts that were sent are no parts any more. */
 static void look_at_config(struct upload *u)
 {
-	_cleanup_free_ char *config = upload_config_text(u->config, u->common);
+	_cleanup_free_ char *config = upload_config_text(u->config, u->common, CHILD_MEMORY_MAX);
 	uint64_t stamp = config ? XXH3_64bits(config, strlen(config)) : 0;
 
 	if (!stamp || stamp == u->state.config_stamp)

@@ -3,8 +3,6 @@
 #include <string.h>
 #include "base/clock.h"
 
-#define CHILD_MEMORY_MAX (512ull << 20)
-
 static json_t *list_json(const struct config_list *l)
 {
 	json_t *array = json_array();
@@ -34,7 +32,7 @@ static void set_text(json_t *o, const char *key, const char *value)
 		(void)json_object_set_new(o, key, json_string(value));
 }
 
-char *upload_config_text(const struct config_upload *c, json_t *common)
+char *upload_config_text(const struct config_upload *c, json_t *common, uint64_t memory_max)
 {
 	json_t *o = json_copy(common);
 	char *text;
@@ -51,7 +49,7 @@ char *upload_config_text(const struct config_upload *c, json_t *common)
 	(void)json_object_set_new(o, "timeout_ms", json_integer((json_int_t)(c->timeout_ns / NS_PER_MS)));
 	(void)json_object_set_new(o, "samples_max", json_integer((json_int_t)c->samples_max));
 	(void)json_object_set_new(o, "bytes_max", json_integer((json_int_t)c->request_bytes));
-	(void)json_object_set_new(o, "memory_max", json_integer((json_int_t)CHILD_MEMORY_MAX));
+	(void)json_object_set_new(o, "memory_max", json_integer((json_int_t)memory_max));
 	(void)json_object_set_new(o, "processes", json_boolean(c->processes));
 	(void)json_object_set_new(o, "timestamps", json_boolean(c->timestamps));
 	(void)json_object_set_new(o, "payload", json_boolean(c->payload));

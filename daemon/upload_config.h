@@ -5,7 +5,8 @@
 #include "daemon/config.h"
 #include "export/client.h"
 
-/* common: what all destinations say; borrowed. The caller frees; NULL: out of memory. */
-char *upload_config_text(const struct config_upload *c, json_t *common);
+/* common: what all destinations say; borrowed. memory_max: of the process that sends; 0: no limit. The caller frees;
+ * NULL: out of memory. */
+char *upload_config_text(const struct config_upload *c, json_t *common, uint64_t memory_max);
 /* The paths are borrowed from c. */
 struct export_files upload_config_files(const struct config_upload *c);

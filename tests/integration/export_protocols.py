@@ -105,8 +105,15 @@ def tls(directory):
         reply = child.send(path)
         expect(reply.outcome != SENT and "certificate" in reply.error, f"an unknown CA: {reply}")
     expect(len(server.requests) == 1, "a token went to a server that is not known")
+    conf = write(directory, "tls.conf", (f"[Upload there]\nUrl={server.url}\nTokenFile={token}\nHeader=X-Key: k\n"
+                                         f"CaFile={c['ca.pem']}\nCertFile={c['client.pem']}\nKeyFile={c['client.key']}\n").encode())
+    run = subprocess.run([os.path.join(BUILD, "ctl", "emberctl"), "upload", path, "--to", "there", "--config", conf],
+                         capture_output=True, text=True)
+    expect(run.returncode == 0 and len(server.requests) == 2, f"emberctl upload over TLS: {run.stderr}")
+    headers = server.requests[1][1]
+    expect(headers["authorization"] == "Bearer s3cret" and headers.get("x-key") == "k", f"emberctl upload over TLS: {headers}")
     server.close()
-    print("TLS: own CA, client certificate, token; an unknown server gets nothing")
+    print("TLS: own CA, client certificate, token, also by emberctl; an unknown server gets nothing")
 
 
 def split(directory):
@@ -205,6 +212,40 @@ def pyroscope(directory):
     print("pyroscope: push (protobuf, JSON) and ingest carry the totals of each service, the tenant, no pid or tid")
 
 
+def section(directory, program, path, server):
+    """All that a section says counts, drop-ins included; an option comes before it; what emberd would not take is told."""
+    token, other = (write(directory, name, name.encode()) for name in ("one.token", "other.token"))
+    keys = {"Url": server.url, "Header": "X-Key: first, and more", "Attributes": "comm thread cgroup", "Compression": "zstd",
+            "RequestBytes": "16K", "TokenFile": token}
+    conf = write(directory, "section.conf", "".join([
+        "[Upload other]\nUrl=http://127.0.0.1:9\nHeader=X-Key: of another\n[Upload there]\n",
+        *(f"{key}={value}\n" for key, value in keys.items())]).encode())
+    os.mkdir(conf + ".d")
+    write(conf + ".d", "more.conf", b"[Upload there]\nHeader=X-Second: drop-in\n")
+
+    def upload(*more):
+        server.answers, server.requests[:] = [(200, {}, b"")], []
+        return subprocess.run([program, "upload", path, "--to", "there", "--config", conf, *more], capture_output=True, text=True)
+
+    run = upload()
+    expect(run.returncode == 0 and len(server.requests) >= 3, f"{run.stderr} in {len(server.requests)} requests")
+    for _, headers, _ in server.requests:
+        expect(headers.get("x-key") == "first, and more" and headers.get("x-second") == "drop-in", f"headers: {headers}")
+        expect(headers["content-encoding"] == "zstd" and headers["authorization"] == "Bearer one.token", f"headers: {headers}")
+    expect_same(server.otlp(), path, "emberctl upload by name", keep=lambda label: label not in ("pid", "tid"))
+    run = upload("--token-file", other, "--compression", "gzip")
+    _, headers, _ = server.requests[0]
+    expect(headers["authorization"] == "Bearer other.token" and headers["content-encoding"] == "gzip" and
+           headers["x-key"] == "first, and more", f"with options: {headers}")
+    write(directory, "section.conf", f"[Upload there]\nUrl={server.url}\nHeader=no colon\n".encode())
+    run = upload()
+    expect(run.returncode == 1 and "Header=no colon" in run.stderr and not server.requests, f"a bad value: {run.stderr}")
+    write(directory, "section.conf", f"[Upload there]\nUrl={directory}\nProtocol=pprof-dir\n".encode())
+    run = upload()
+    expect(run.returncode == 1 and "convert" in run.stderr, f"a directory: {run.stderr}")
+    print("emberctl upload: by name with headers, token, attributes, splitting and drop-ins of the section, options before them")
+
+
 def emberctl(directory):
     path = write(directory, "w.pb.gz", window(300))
     program = os.path.join(BUILD, "ctl", "emberctl")
@@ -222,6 +263,7 @@ def emberctl(directory):
     server.answers = [(503, {}, b"")] + [(200, {}, b"")] * 50
     run = subprocess.run([program, "upload", path, "--to", "here", "--config", conf], capture_output=True, text=True)
     expect(run.returncode == 0 and server.requests[0][1]["x-scope-orgid"] == "t", run.stderr)
+    section(directory, program, path, server)
     for arguments, status in ((["--to", "nowhere", "--config", conf], 1), ([], 2)):
         run = subprocess.run([program, "upload", path, *arguments], capture_output=True, text=True)
         expect(run.returncode == status and run.stderr, f"{arguments}: {run.returncode} {run.stderr}")
