@@ -1,7 +1,5 @@
 #include "ctl/home.h"
 
-#include <dirent.h>
-#include <ini.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -9,9 +7,9 @@
 
 #include "base/log.h"
 #include "ctl/daemon.h"
+#include "daemon/config.h"
 #include "store/store.h"
 
-#define CONFIG_PATH "/etc/emberd/emberd.conf"
 #define PATIENCE_S 3 /* with an emberd that does not answer */
 
 static int ask_daemon(struct daemon *d, char **ret)
@@ -44,43 +42,17 @@ static int from_socket(const char *socket_path, char **ret)
 	return r < 0 ? r : ask_daemon(d, ret);
 }
 
-/* The last one counts, as emberd has it. */
-static int take_pair(void *userdata, const char *section, const char *name, const char *value)
-{
-	char **path = userdata;
-
-	if (strcmp(section, "Store") == 0 && strcmp(name, "Path") == 0 && value && *value) {
-		free(*path);
-		*path = strdup(value);
-	}
-	return 1;
-}
-
-static int is_drop_in(const struct dirent *d)
-{
-	size_t n = strlen(d->d_name);
-
-	return d->d_name[0] != '.' && n > 5 && strcmp(d->d_name + n - 5, ".conf") == 0;
-}
-
+/* A file that emberd would not take either is no reason not to look where stores are by default. */
 static char *from_configuration(void)
 {
-	struct dirent **names;
-	char *path = NULL;
-	int n;
+	_cleanup_(config_freep) struct config *c = NULL;
+	_cleanup_free_ char *error = NULL;
+	int r = config_load(CONFIG_DEFAULT_PATH, false, NULL, &c, &error);
 
-	(void)ini_parse(CONFIG_PATH, take_pair, &path);
-	n = scandir(CONFIG_PATH ".d", &names, is_drop_in, alphasort);
-	for (int i = 0; i < n; i++) {
-		char drop_in[sizeof(CONFIG_PATH) + 300];
-
-		(void)snprintf(drop_in, sizeof(drop_in), CONFIG_PATH ".d/%s", names[i]->d_name);
-		(void)ini_parse(drop_in, take_pair, &path);
-		free(names[i]);
-	}
-	if (n >= 0)
-		free(names);
-	return path ? path : strdup(STORE_DEFAULT_PATH);
+	if (r < 0)
+		(void)log_warning(error ? 0 : r, "%s; taking the store at %s",
+		        error ? error : "cannot read the configuration", STORE_DEFAULT_PATH);
+	return strdup(r < 0 ? STORE_DEFAULT_PATH : c->store_path);
 }
 
 static int from_name(const char *source, char **ret)
