@@ -7,6 +7,8 @@
 #define NS_PER_MS 1000000ull
 
 uint64_t clock_now_ns(clockid_t id);
+/* Another one after each boot, 63 bits; 0 where it cannot be told. */
+uint64_t clock_boot_id(void);
 
 /* A time of a file, a reading of a clock. */
 static inline uint64_t clock_timespec_ns(struct timespec ts)

@@ -159,12 +159,15 @@ static void stop_child(struct upload *u, bool is_forced)
 static void pause_sending(struct upload *u, uint64_t max_ns, uint64_t retry_after_ns)
 {
 	const struct retry_policy policy = { u->config->retry_initial_ns, MIN(u->config->retry_max_ns, max_ns) };
-	uint64_t random = 0;
+	uint64_t random = 0, delay_ns;
 
 	(void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
 	u->failures++;
 	stop_child(u, false);
-	wait_ns(u, retry_delay_ns(&policy, u->failures, retry_after_ns, random));
+	delay_ns = retry_delay_ns(&policy, u->failures, retry_after_ns, random);
+	/* Pauses of our own choice end with us: whoever starts emberd anew wants to see what comes of it. */
+	u->state.pause = (struct upload_pause){ retry_after_ns ? delay_ns : 0, upload_moment_now() };
+	wait_ns(u, delay_ns);
 	save(u, false);
 }
 
@@ -475,7 +478,22 @@ static void look_at_config(struct upload *u)
 		take_back(u, false, "the configuration is new");
 	}
 	u->state.config_stamp = stamp;
+	u->state.pause = (struct upload_pause){ 0 }; /* it may be another server, or another customer of it */
 	save(u, true);
+}
+
+/* At the start: what the destination asked for before. */
+static void resume_pause(struct upload *u)
+{
+	const struct upload_moment now = upload_moment_now();
+	uint64_t left_ns = upload_pause_left_ns(&u->state.pause, &now);
+
+	if (!u->state.pause.ns)
+		return;
+	u->state.pause = (struct upload_pause){ left_ns, now };
+	if (left_ns)
+		wait_ns(u, left_ns);
+	save(u, false);
 }
 
 /* Begins with the oldest window that waits where nothing is under way. */
@@ -525,6 +543,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 	}
 	u->is_waiting = false;
 	u->retry_at_ns = 0;
+	u->state.pause = (struct upload_pause){ 0 };
 	pump(u);
 	return 0;
 }
@@ -675,6 +694,7 @@ int upload_new(sd_event *event, const struct upload_options *options, struct upl
 			return -errno;
 	}
 	look_at_config(u);
+	resume_pause(u);
 	pump(u);
 	*ret = TAKE_PTR(u);
 	return 0;

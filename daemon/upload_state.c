@@ -43,9 +43,27 @@ static const struct {
 	{ "cpu_ns", offsetof(struct upload_counters, cpu_ns) },
 };
 
+/* Numbers that are nobody's to look at. */
+static const struct {
+	const char *key;
+	size_t offset;
+} number_keys[] = {
+	{ "config_stamp", offsetof(struct upload_state, config_stamp) },
+	{ "files_stamp", offsetof(struct upload_state, files_stamp) },
+	{ "pause_ns", offsetof(struct upload_state, pause.ns) },
+	{ "pause_wall_ns", offsetof(struct upload_state, pause.begun.wall_ns) },
+	{ "pause_boottime_ns", offsetof(struct upload_state, pause.begun.boottime_ns) },
+	{ "pause_boot_id", offsetof(struct upload_state, pause.begun.boot_id) },
+};
+
 static uint64_t *counter(const struct upload_state *s, size_t i)
 {
 	return (uint64_t *)((char *)&s->c + counter_keys[i].offset);
+}
+
+static uint64_t *number(const struct upload_state *s, size_t i)
+{
+	return (uint64_t *)((char *)s + number_keys[i].offset);
 }
 
 json_t *upload_state_counters(const struct upload_state *s)
@@ -84,8 +102,8 @@ static char *state_text(const struct upload_state *s, size_t n_names)
 		if (s->recent[i % UPLOAD_RECENT_MAX])
 			(void)json_array_append_new(recent, json_string(s->recent[i % UPLOAD_RECENT_MAX]));
 	(void)json_object_set_new(o, "recent", recent);
-	(void)json_object_set_new(o, "config_stamp", json_integer((json_int_t)s->config_stamp));
-	(void)json_object_set_new(o, "files_stamp", json_integer((json_int_t)s->files_stamp));
+	for (size_t i = 0; i < ARRAY_SIZE(number_keys); i++)
+		(void)json_object_set_new(o, number_keys[i].key, json_integer((json_int_t)*number(s, i)));
 	(void)json_object_set_new(o, "last_error", json_string(s->last_error));
 	text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
 	json_decref(o);
@@ -203,8 +221,8 @@ static int take_text(struct upload_state *s, const char *text, size_t n)
 	json_array_foreach (json_object_get(o, "recent"), i, name)
 		if (json_string_value(name))
 			upload_state_remember(s, json_string_value(name));
-	s->config_stamp = (uint64_t)json_integer_value(json_object_get(o, "config_stamp"));
-	s->files_stamp = (uint64_t)json_integer_value(json_object_get(o, "files_stamp"));
+	for (i = 0; i < ARRAY_SIZE(number_keys); i++)
+		*number(s, i) = (uint64_t)json_integer_value(json_object_get(o, number_keys[i].key));
 	error = json_string_value(json_object_get(o, "last_error"));
 	if (error)
 		(void)snprintf(s->last_error, sizeof(s->last_error), "%s", error);

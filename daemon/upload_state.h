@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "daemon/upload_pause.h"
 #include "export/protocol.h"
 
 #define UPLOAD_RECENT_MAX 64 /* names of windows put last */
@@ -26,6 +27,7 @@ struct upload_state {
 	struct upload_counters c;
 	/* Of the configuration, and of the token and certificate files, that windows were sent with; 0: none yet. */
 	uint64_t config_stamp, files_stamp;
+	struct upload_pause pause;
 	char last_error[EXPORT_ERROR_MAX];
 	char *recent[UPLOAD_RECENT_MAX];
 	size_t n_recent; /* in all; the oldest is overwritten */

@@ -1,10 +1,6 @@
 #include "store/age.h"
 
-#include <fcntl.h>
-#include <string.h>
-
 #include "base/clock.h"
-#include "base/fd.h"
 
 #define DAY_NS (86400 * (int64_t)NS_PER_SEC)
 /* A clock before 2025 was never set. */
@@ -54,21 +50,10 @@ int age_advance(struct index *x, int64_t wall_ns, int64_t boottime_ns, int64_t b
 	return index_end(x, r);
 }
 
-/* 0 where it cannot be read: then no two ticks are of one boot but by the growing boot time. */
-static int64_t boot_id(void)
-{
-	_cleanup_free_ char *text = NULL;
-	unsigned long long id = 0;
-
-	if (file_read_all(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 4096, &text, NULL) < 0 ||
-	        sscanf(text, "%llx", &id) != 1)
-		return 0;
-	return (int64_t)(id & INT64_MAX);
-}
-
+/* A boot that cannot be told is 0: then no two ticks are of one boot but by the growing boot time. */
 int age_tick(struct index *x)
 {
-	return age_advance(x, wall_now(), (int64_t)clock_now_ns(CLOCK_BOOTTIME), boot_id());
+	return age_advance(x, wall_now(), (int64_t)clock_now_ns(CLOCK_BOOTTIME), (int64_t)clock_boot_id());
 }
 
 int64_t age_of_new(int64_t now_ns, int64_t start_ns)

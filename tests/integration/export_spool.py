@@ -160,6 +160,54 @@ def refused(directory):
     print("refused windows: set aside over kill -9, sent in order when said, with a new token, a new configuration; once each")
 
 
+def asked_pause(directory):
+    """What a destination asks for with Retry-After holds over a kill, an end and a reload; not over another configuration, nor
+    longer than it was asked for where the note of it is lost or says nonsense."""
+    server, times = Http(), []
+
+    def answer(status, seconds=None):
+        def do(handler):
+            times.append(time.monotonic())
+            handler.send_response(status)
+            if seconds:
+                handler.send_header("Retry-After", str(seconds))
+            handler.send_header("content-length", "0")
+            handler.end_headers()
+        return do
+
+    keys = {"Url": server.url, **PATIENT}
+    server.answers = [answer(429, 6), answer(200)]
+    d = Daemon(directory, {"a": keys})
+    d.put(small(0))
+    s = d.wait(lambda s: s["a"]["retried"] == 1, "asked to wait")["a"]
+    at_ns = s["retry_at_ns"]
+    d.kill()
+    d.start()
+    d.wait(lambda s: abs(s["a"]["retry_at_ns"] - at_ns) < 0.5e9 or s["a"]["sent"], "the pause after kill -9")
+    d.close()
+    d.start()
+    d.say("reload")
+    d.put(small(1))
+    d.wait(lambda s: s["a"]["sent"] == 2, "the pause is over")
+    expect(len(times) == 3 and times[1] >= times[0] + 6, f"asked to wait 6 s, came at {times}")
+    path = os.path.join(d.store, "spool", "a", "state")
+    for what in ("another configuration", "a state that is lost"):
+        server.answers = [answer(429, 3600), answer(200)]
+        d.put(small(2))
+        d.wait(lambda s: s["a"]["retry_at_ns"] > time.time_ns() + 3000e9, "asked to wait for an hour")
+        d.kill()
+        if what.startswith("another"):
+            d.set({"a": {**keys, "Header": "X-Key: new"}})
+        else:
+            with open(path, "r+b") as f:
+                f.write(os.urandom(3 * 32768))
+        d.start()
+        d.wait(lambda s: s["a"]["waiting"] == 0, what)
+    d.close()
+    server.close()
+    print("Retry-After: kept over kill -9, end and reload; not over another configuration, and a lost state begins at once")
+
+
 def parts(directory):
     """A window of many requests that is refused in the middle, and emberd killed: what was taken is not sent twice."""
     server, taken = Http(), []
@@ -487,7 +535,7 @@ def directory_protocol(directory):
 def main():
     start = time.time()
     only = sys.argv[1:]
-    for check in (order_and_restart, limits, refused, parts, killed_between_parts, damaged_state, full_disk,
+    for check in (order_and_restart, limits, refused, asked_pause, parts, killed_between_parts, damaged_state, full_disk,
                   stored_but_not_queued, directory_protocol, day_of_outage, secrets):
         if only and check.__name__ not in only:
             continue

@@ -77,6 +77,7 @@ static void what_is_saved_is_loaded(void **state)
 	s.c.put_until_ns = 123456789012345;
 	s.c.failed_notes = 7;
 	s.config_stamp = UINT64_MAX - 5;
+	s.pause = (struct upload_pause){ 1, { 2, 3, INT64_MAX } };
 	strcpy(s.last_error, "a \"quoted\"\nerror");
 	for (int i = 0; i < 100; i++) {
 		snprintf(name, sizeof(name), "w%d", i);
@@ -88,6 +89,7 @@ static void what_is_saved_is_loaded(void **state)
 	assert_int_equal(t.c.put_until_ns, 123456789012345);
 	assert_int_equal(t.c.failed_notes, 7);
 	assert_true(t.config_stamp == UINT64_MAX - 5);
+	assert_memory_equal(&t.pause, &s.pause, sizeof(s.pause));
 	assert_string_equal(t.last_error, s.last_error);
 	assert_true(upload_state_is_recent(&t, "w99") && upload_state_is_recent(&t, "w36"));
 	assert_false(upload_state_is_recent(&t, "w35"));
