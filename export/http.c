@@ -13,6 +13,9 @@
 #include "export/transfer.h"
 
 #define CONNECT_TIMEOUT_MS 5000L
+/* All headers that libcurl takes over HTTP/2: of what is over its buffer, libcurl 7.88 forgets to read on until
+ * something else comes, and there may be nothing to come. */
+#define BUFFER_BYTES (128L << 10)
 
 struct http {
 	const struct export_config *c;
@@ -20,20 +23,23 @@ struct http {
 	struct curl_slist *headers;
 	struct http_answer *answer; /* of the request in hand */
 	size_t header_bytes;
-	bool too_large;
+	char too_large[32]; /* what the answer has more of; "": nothing */
 	char error[CURL_ERROR_SIZE + 128];
 };
+
+/* Ends the transfer from inside a callback. */
+static size_t stop(struct http *h, unsigned limit, const char *of)
+{
+	(void)snprintf(h->too_large, sizeof(h->too_large), "%u bytes of %s", limit, of);
+	return 0;
+}
 
 static size_t take_body(char *data, size_t size, size_t n, void *userdata)
 {
 	struct http *h = userdata;
 
 	n *= size;
-	if (buffer_append(&h->answer->body, data, n) < 0) {
-		h->too_large = true;
-		return 0;
-	}
-	return n;
+	return buffer_append(&h->answer->body, data, n) < 0 ? stop(h, HTTP_BODY_MAX, "body") : n;
 }
 
 /* Copies a header's value where the line is that header; false where it is not. */
@@ -68,10 +74,8 @@ static size_t take_header(char *data, size_t size, size_t n, void *userdata)
 
 	n *= size;
 	h->header_bytes += n;
-	if (h->header_bytes > HTTP_HEADERS_MAX) {
-		h->too_large = true;
-		return 0;
-	}
+	if (h->header_bytes > HTTP_HEADERS_MAX)
+		return stop(h, HTTP_HEADERS_MAX, "headers");
 	if (header_is(data, n, "retry-after", value, sizeof(value))) {
 		if (retry_parse_after(value, clock_now_ns(CLOCK_REALTIME) / NS_PER_SEC, &ns) == 0)
 			take_retry_after(a, ns);
@@ -130,7 +134,7 @@ static void set_options(struct http *h)
 	(void)curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	(void)curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	(void)curl_easy_setopt(curl, CURLOPT_USERAGENT, "emberd/" EMBER_VERSION);
-	(void)curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 16384L);
+	(void)curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, BUFFER_BYTES);
 	(void)curl_easy_setopt(curl, CURLOPT_POST, 1L);
 	set_blob(curl, CURLOPT_CAINFO_BLOB, h->c, EXPORT_FILE_CA);
 	set_blob(curl, CURLOPT_SSLCERT_BLOB, h->c, EXPORT_FILE_CERT);
@@ -268,23 +272,34 @@ static int add_advice(struct http *h, const char *advice)
 	return -EREMOTEIO;
 }
 
-static int after_failure(struct http *h, CURLcode code, struct http_answer *a, bool is_grpc)
+static bool is_sent(const struct http *h, const struct http_request *q)
+{
+	curl_off_t n = 0;
+
+	(void)curl_easy_getinfo(h->curl, CURLINFO_SIZE_UPLOAD_T, &n);
+	return n >= (curl_off_t)q->body->size;
+}
+
+static int after_failure(struct http *h, const struct http_request *q, CURLcode code, struct http_answer *a)
 {
 	(void)curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &a->status);
 	if (!*h->error)
 		set_error(h, "%s", curl_easy_strerror(code));
-	if (h->too_large)
-		set_error(h, "the answer has more than %u bytes of body or %u of headers", HTTP_BODY_MAX,
-		        HTTP_HEADERS_MAX);
+	if (code == CURLE_GOT_NOTHING && q->is_grpc) /* of both libcurl says no more */
+		set_error(h, "the call ended without an answer, or a header of it has more than 65536 bytes");
+	if (!*h->too_large && transfer_is_too_large(code, h->error, a->status || is_sent(h, q)))
+		(void)stop(h, HTTP_HEADERS_MAX, "headers");
+	if (*h->too_large)
+		set_error(h, "the answer has more than %s", h->too_large);
 	else if (code == CURLE_OUT_OF_MEMORY)
 		return -ENOMEM;
-	if (has_decided(a, is_grpc)) {
+	if (has_decided(a, q->is_grpc)) {
 		a->is_cut = true;
 		return 0;
 	}
-	if (h->too_large)
+	if (*h->too_large)
 		return add_advice(h, "no such server is meant to be there; correct Url= (--to)");
-	a->is_reset = is_grpc && transfer_is_reset(code, h->error, &a->reset_code);
+	a->is_reset = q->is_grpc && transfer_is_reset(code, h->error, &a->reset_code);
 	return a->is_reset ? 0 : add_advice(h, transfer_advice(code, h->error));
 }
 
@@ -297,12 +312,12 @@ static int perform(struct http *h, const struct http_request *q, struct http_ans
 	(void)curl_easy_setopt(h->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body->size);
 	h->answer = a;
 	h->header_bytes = 0;
-	h->too_large = false;
+	*h->too_large = 0;
 	*h->error = 0;
 	code = curl_easy_perform(h->curl);
 	h->answer = NULL;
 	if (code != CURLE_OK)
-		return after_failure(h, code, a, q->is_grpc);
+		return after_failure(h, q, code, a);
 	(void)curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &a->status);
 	return 0;
 }

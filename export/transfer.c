@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base/cleanup.h"
 
+#define TOO_LARGE 100 /* CURLE_TOO_LARGE, which came with libcurl 8.6 */
 #define TRUST "CaFile= (--ca-file) names whom to trust"
 #define OUR_CERTIFICATE "correct CertFile= and KeyFile= (--cert-file, --key-file)"
 #define ADDRESS "correct Url= (--to)"
@@ -55,6 +56,20 @@ const char *transfer_advice(CURLcode code, const char *text)
 		if (strcasestr(text, by_text[i].text))
 			return by_text[i].advice;
 	return NULL;
+}
+
+bool transfer_is_too_large(CURLcode code, const char *text, bool is_answering)
+{
+	/* A limit of libcurl's in a callback of nghttp2, one of nghttp2's, one of libcurl 8 over HTTP/1. */
+	static const char *const marks[] = { "user callback function failed", "Too many CONTINUATION frames",
+		"Too large response headers" };
+
+	if (code == CURLE_OUT_OF_MEMORY) /* so does libcurl 7 call it */
+		return is_answering;
+	for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
+		if (strcasestr(text, marks[i]))
+			return true;
+	return code == TOO_LARGE;
 }
 
 bool transfer_is_reset(CURLcode code, const char *text, uint32_t *ret_http2_code)

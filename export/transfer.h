@@ -9,5 +9,9 @@
  * its codes mean both. */
 const char *transfer_advice(CURLcode code, const char *text);
 
+/* The headers of an answer were over a limit of libcurl's own (100 KiB a line, 128 KiB all over HTTP/2). is_answering:
+ * the other side had come to answer; until then, out of memory means just that. */
+bool transfer_is_too_large(CURLcode code, const char *text, bool is_answering);
+
 /* The code of the RST_STREAM that ended an HTTP/2 stream; false where it was something else that failed. */
 bool transfer_is_reset(CURLcode code, const char *text, uint32_t *ret_http2_code);

@@ -52,10 +52,28 @@ static void resets(void **state)
 	assert_int_equal(code, 0);
 }
 
+static void headers_over_a_limit(void **state)
+{
+	(void)state;
+	assert_true(transfer_is_too_large(CURLE_RECV_ERROR,
+	        "h2_process_pending_input: nghttp2_session_mem_recv() returned -902:The user callback function failed",
+	        true));
+	assert_true(transfer_is_too_large(
+	        CURLE_HTTP2, "nghttp2 recv error -905: Too many CONTINUATION frames following a HEADER frame", false));
+	assert_true(transfer_is_too_large(CURLE_RECV_ERROR, "Too large response headers: 307245 > 307200", true));
+	assert_true(transfer_is_too_large((CURLcode)100, "", true));
+	assert_true(transfer_is_too_large(CURLE_OUT_OF_MEMORY, "Out of memory", true));
+	assert_false(transfer_is_too_large(CURLE_OUT_OF_MEMORY, "Out of memory", false));
+	assert_false(transfer_is_too_large(CURLE_RECV_ERROR, "Recv failure: Connection reset by peer", true));
+	assert_false(
+	        transfer_is_too_large(CURLE_OPERATION_TIMEDOUT, "Operation timed out after 20000 milliseconds", true));
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(what_may_pass_has_no_advice),
 	cmocka_unit_test(what_stays_so_says_what_to_do),
 	cmocka_unit_test(resets),
+	cmocka_unit_test(headers_over_a_limit),
 };
 
 UNIT_MAIN(tests)
