@@ -85,13 +85,14 @@ static __always_inline void tell(__u16 kind, __u32 pid, __u64 id, __u64 address)
 		count(COUNTER_RING_FULL);
 }
 
-static __always_inline void release(__u32 pid, __u64 address)
+static __always_inline void release(struct heap_counters *p, __u32 pid, __u64 address)
 {
 	struct heap_key key = { .address = address, .pid = pid };
 	__u64 *found, id;
 
 	if (!address)
 		return;
+	p->frees++;
 	found = bpf_map_lookup_elem(&heap_live, &key);
 	if (!found)
 		return;
@@ -148,7 +149,7 @@ static __always_inline __u64 argument(struct uprobe_regs *ctx, __u64 cookie, __u
 }
 
 /* Bytes that a call asks for; -1 where another probe will see it too, or it cannot succeed. */
-static __always_inline __s64 bytes_asked(struct uprobe_regs *ctx, __u64 cookie, __u32 pid)
+static __always_inline __s64 bytes_asked(struct uprobe_regs *ctx, __u64 cookie, struct heap_counters *p, __u32 pid)
 {
 	__u32 function = HEAP_COOKIE_FUNCTION(cookie);
 	bool goes_on = HEAP_COOKIE_FLAGS(cookie) & HEAP_NULL_IS_MALLOC;
@@ -164,13 +165,13 @@ static __always_inline __s64 bytes_asked(struct uprobe_regs *ctx, __u64 cookie, 
 			return -1;
 		break;
 	case HEAP_REALLOC:
-		release(pid, a);
+		release(p, pid, a);
 		bytes = b;
 		if ((!a && goes_on) || (a && !b))
 			return -1;
 		break;
 	case HEAP_REALLOCARRAY:
-		release(pid, a);
+		release(p, pid, a);
 		bytes = b * c;
 		if (b >> 32 || c >> 32 || (!a && goes_on))
 			return -1;
@@ -260,10 +261,10 @@ static __always_inline bool call(struct uprobe_regs *ctx, __u64 cookie)
 	}
 	p->hits++;
 	if (HEAP_COOKIE_FUNCTION(cookie) == HEAP_FREE) {
-		release(pid, argument(ctx, cookie, 0));
+		release(p, pid, argument(ctx, cookie, 0));
 		return false;
 	}
-	bytes = bytes_asked(ctx, cookie, pid);
+	bytes = bytes_asked(ctx, cookie, p, pid);
 	if (bytes < 0) {
 		p->jump_sp = 0; /* it counts where it goes on to, whatever was there before */
 		return false;
@@ -359,7 +360,7 @@ int heap_usdt(struct uprobe_regs *ctx)
 	}
 	p->hits++;
 	if (HEAP_COOKIE_FUNCTION(cookie) == HEAP_USDT_FREE) {
-		release(pid, address);
+		release(p, pid, address);
 		return 0;
 	}
 	interval = bpf_map_lookup_elem(&heap_intervals, &pid);

@@ -32,7 +32,8 @@ struct heap_meter {
 	uint64_t denied_ns;            /* that it would have used if it had not waited for a CPU */
 	uint64_t hits, samples, calls; /* calls: of allocating functions, while the gate was open */
 	uint64_t bytes;                /* of those calls */
-	uint64_t progress;             /* in user mode, by ticks: nanoseconds or instructions */
+	uint64_t frees;
+	uint64_t progress; /* in user mode, by ticks: nanoseconds or instructions */
 };
 
 struct heap_budget {

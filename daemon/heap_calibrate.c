@@ -16,10 +16,15 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "bpf/abi.h"
+#include "daemon/features.h"
 #include "daemon/uprobe.h"
 #include "symbolizer/protocol.h"
 
+#define SAMPLE_NS 12000.0 /* a stack, and its way through the ring (bench/heap) */
+/* Of a hit's price: by how much more the code after it can be slowed than our own (bench/heap-bias). */
+#define USER_ERROR_SHARE 0.1
 #define CALLS 16384
 #define SPINS 8000000 /* some milliseconds */
 #define TICK_TRIES 5
@@ -289,4 +294,19 @@ int heap_calibrate(
 	}
 	*ret = known[is_stepped].calibration;
 	return 0;
+}
+
+void heap_calibration_prices(const struct heap_calibration *c, double tick, struct heap_prices *ret)
+{
+	bool by_instructions = features_has(FEATURE_USER_INSTRUCTIONS); /* probes add none */
+
+	*ret = (struct heap_prices){
+		.hit_ns = c->hit_ns,
+		.sample_ns = MAX(SAMPLE_NS, c->hit_ns),
+		.user = { .ns = by_instructions ? 0 : c->user_ns,
+		        .error_ns = by_instructions ? 0 : USER_ERROR_SHARE * c->hit_ns,
+		        .tick = tick },
+	};
+	log_debug("heap: a hit costs %.0f ns here, the code after it %.0f ns more, a tick %.0f ns", c->hit_ns,
+	        c->user_ns, c->tick_ns);
 }

@@ -13,3 +13,5 @@ struct heap_calibration {
  * on an instruction that the kernel must single-step. Takes some 0.1 s. -ENOTSUP: no way to probe here. */
 int heap_calibrate(
         const struct heap_programs *programs, int processes_fd, bool is_stepped, struct heap_calibration *ret);
+/* What accounts begin with; tick: progress that a tick stands for. */
+void heap_calibration_prices(const struct heap_calibration *c, double tick, struct heap_prices *ret);

@@ -158,12 +158,14 @@ static void end(struct heap_objects *h, struct object *o)
 		o->is_freed = 1;
 }
 
-void heap_objects_release(struct heap_objects *h, uint64_t id)
+double heap_objects_release(struct heap_objects *h, uint64_t id)
 {
 	struct object *o = find(h, id);
+	double weight = o ? o->weight : 0;
 
 	if (o)
 		end(h, o);
+	return weight;
 }
 
 void heap_objects_forget(struct heap_objects *h, uint32_t pid, heap_objects_address_t each, void *userdata)

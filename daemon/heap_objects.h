@@ -31,7 +31,8 @@ double heap_objects_weight(uint64_t size_bytes, uint64_t interval);
  * -ENOSPC, -ENOMEM: counted as dropped. */
 int heap_objects_add(struct heap_objects *h, uint64_t id, const struct sample *s, uint64_t size_bytes, double weight);
 void heap_objects_hold(struct heap_objects *h, uint64_t id, uint64_t address);
-void heap_objects_release(struct heap_objects *h, uint64_t id);
+/* It is freed. Returns how many frees it stands for; 0: it is not known. */
+double heap_objects_release(struct heap_objects *h, uint64_t id);
 
 typedef void (*heap_objects_address_t)(void *userdata, uint32_t pid, uint64_t address);
 /* All objects of a process are gone (exit, exec) or can no longer be followed (its probes are out). Calls each with

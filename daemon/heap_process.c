@@ -146,6 +146,7 @@ int heap_process_read(struct heap_process *p, int counters_fd)
 		m.samples += p->counters[cpu].samples;
 		m.calls += p->counters[cpu].calls;
 		m.bytes += p->counters[cpu].bytes;
+		m.frees += p->counters[cpu].frees;
 		m.progress += p->counters[cpu].progress;
 	}
 	p->meter = m;

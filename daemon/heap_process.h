@@ -9,6 +9,7 @@
 #include "daemon/heap_probing.h"
 #include "daemon/heap_sites.h"
 #include "daemon/heap_turns.h"
+#include "daemon/heap_unseen.h"
 #include "daemon/heap_waits.h"
 
 struct heap_process_sites {
@@ -41,6 +42,7 @@ struct heap_process {
 	struct heap_counters *counters; /* room for one of each CPU */
 	struct heap_meter meter, meter_at_tick;
 	double paid_at_tick;
+	struct heap_unseen unseen;
 };
 
 /* *ret belongs to the caller, who gives it its probing. -ESRCH: it is gone. */

@@ -295,7 +295,7 @@ static int add_stack(struct profile_builder *b, uint32_t stack, uint32_t *ret)
 
 struct label_list {
 	struct profile *profile;
-	struct profile_label labels[10 + ENVIRONMENT_NAMES_MAX];
+	struct profile_label labels[10 + SAMPLE_LABELS_MAX + ENVIRONMENT_NAMES_MAX];
 	size_t n;
 	int error;
 };
@@ -362,6 +362,8 @@ static int add_labels(struct profile_builder *b, const struct window_labels *w, 
 	label_text(&l, "unit", cgroup ? cgroup->unit : "");
 	label_text(&l, "container_id", cgroup ? cgroup->container_id : "");
 	label_text(&l, "host", host);
+	for (size_t i = 0; i < SAMPLE_LABELS_MAX && w->own[i].key; i++)
+		label_number(&l, w->own[i].key, w->own[i].value);
 	if (environment)
 		label_variables(&l, environment, w);
 	return l.error < 0 ? l.error : profile_add_label_set(b->profile, l.labels, l.n, ret);

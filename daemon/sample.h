@@ -6,6 +6,12 @@
 
 #define SAMPLE_VALUES_MAX 4
 #define SAMPLE_COMM_MAX 16
+#define SAMPLE_LABELS_MAX 2
+
+struct sample_label {
+	const char *key; /* a literal; NULL: none */
+	int64_t value;
+};
 
 struct sample {
 	uint64_t time_ns;          /* CLOCK_BOOTTIME or MONOTONIC of the kernel, already turned into wall time */
@@ -21,5 +27,6 @@ struct sample {
 	const struct user_frame *user; /* leaf first */
 	size_t n_user;
 	const char *truncated; /* NULL: the root was reached; else the reason, as in "[truncated: REASON]" */
-	int64_t values[SAMPLE_VALUES_MAX]; /* as many as the source has sample types */
+	struct sample_label labels[SAMPLE_LABELS_MAX]; /* the source's own */
+	int64_t values[SAMPLE_VALUES_MAX];             /* as many as the source has sample types */
 };

@@ -20,6 +20,7 @@
 #include "daemon/sources.h"
 #include "daemon/targets.h"
 #include "daemon/uprobe.h"
+#include "profile/window_labels.h"
 #include "bpf/heap.skel.h"
 
 #define HASH_NONFATAL_OOM 1
@@ -33,9 +34,6 @@
  * program that mostly sleeps is seen whole. */
 #define COMMONS_ALWAYS 0.01
 #define COMMONS_ON_DEMAND 0.03
-#define SAMPLE_NS 12000.0 /* a stack, and its way through the ring (bench/heap) */
-/* Of a hit's price: by how much more the code after it can be slowed than our own (bench/heap-bias). */
-#define USER_ERROR_SHARE 0.1
 #define STEP_NS (10 * NS_PER_MS) /* how often accounts are looked at */
 #define STEPS_OUT 10             /* in so many steps once, where they are many and their probes are out */
 /* Processes that are probed at a time, and a turn where more are to be: putting probes in takes 0.5 ms of CPU time and
@@ -79,7 +77,8 @@ struct heap {
 	bool is_interval_fixed;
 	struct heap_turns turns;
 	unsigned steps;
-	struct heap_ledger ledger; /* of this window */
+	struct heap_ledger ledger;                     /* of this window */
+	struct sample_label labels[SAMPLE_LABELS_MAX]; /* of the process that is told */
 };
 
 /* ---- delivery ---- */
@@ -93,6 +92,7 @@ static void deliver(void *userdata, struct sample *s, const struct heap_objects_
 	s->values[1] = v->alloc_bytes;
 	s->values[2] = v->inuse_objects;
 	s->values[3] = v->inuse_bytes;
+	memcpy(s->labels, h->labels, sizeof(s->labels));
 	h->ledger.told_bytes += (double)v->alloc_bytes;
 	i->sample(i->userdata, i, s);
 }
@@ -105,6 +105,20 @@ static void drop_live(void *userdata, uint32_t pid, uint64_t address)
 	(void)bpf_map_delete_elem(bpf_map__fd(h->skel->maps.heap_live), &key);
 }
 
+/* What is to be known of what is told as in use. */
+static void label(struct sample_label labels[SAMPLE_LABELS_MAX], const struct heap_process *p)
+{
+	int64_t frees, error;
+
+	memset(labels, 0, SAMPLE_LABELS_MAX * sizeof(*labels));
+	if (p->is_duty)
+		labels[0] = (struct sample_label){ WINDOW_LABEL_SURVIVORS, 1 };
+	else if (heap_unseen_frees(&p->unseen, p->meter.frees, &frees, &error)) {
+		labels[0] = (struct sample_label){ WINDOW_LABEL_UNSEEN_FREES, frees };
+		labels[1] = (struct sample_label){ WINDOW_LABEL_UNSEEN_ERROR, error };
+	}
+}
+
 /* What was settled is told, and how far it may be off. */
 static void tell(struct source_instance *i, struct heap_process *p)
 {
@@ -113,6 +127,7 @@ static void tell(struct source_instance *i, struct heap_process *p)
 	struct heap_window w;
 
 	heap_estimate_close_window(&p->budget.estimate, &w);
+	label(h->labels, p);
 	heap_objects_report(h->objects, (uint32_t)p->pid, w.factor, deliver, i);
 	*(w.is_by_time ? &p->common_bytes : &p->error_bytes) += w.error * (h->ledger.told_bytes - before);
 }
@@ -141,6 +156,7 @@ static void close_window(struct source_instance *i, struct heap_process *p)
 
 	close_stretch(i, p, true);
 	tell(i, p);
+	heap_unseen_begin_window(&p->unseen, p->meter.frees);
 	h->ledger.cost_ns += p->budget.cost_ns;
 	h->ledger.paid_ns += p->budget.paid_ns;
 	p->budget.cost_ns = p->budget.paid_ns = p->paid_at_tick = 0;
@@ -230,6 +246,7 @@ static void set_price(struct heap *h, struct heap_process *p)
 static void open_gate(struct heap *h, struct heap_process *p)
 {
 	account(h, p);
+	heap_unseen_open(&p->unseen, p->meter.frees);
 	p->budget.is_attached = set_interval(h, p, p->interval) >= 0;
 }
 
@@ -550,6 +567,7 @@ static int heap_record(struct source_instance *i, const void *record, size_t siz
 	const struct heap_record *r = record;
 	struct heap *h = i->implementation;
 	struct target *t;
+	double weight;
 
 	if (size < sizeof(*r))
 		return -EBADMSG;
@@ -558,7 +576,10 @@ static int heap_record(struct source_instance *i, const void *record, size_t siz
 		heap_objects_hold(h->objects, r->id, r->address);
 		return 0;
 	case RECORD_HEAP_FREE:
-		heap_objects_release(h->objects, r->id);
+		t = find(h, (pid_t)r->pid);
+		weight = heap_objects_release(h->objects, r->id);
+		if (t)
+			heap_unseen_note(&t->process->unseen, weight);
 		return 0;
 	case RECORD_HEAP_EXEC:
 		on_exec(i, (pid_t)r->pid, r->address, r->id != 0);
@@ -651,23 +672,6 @@ static int heap_load(struct source_instance *i, struct heap *h)
 	return r < 0 ? r : source_load(i, h->skel->skeleton, &h->skel->rodata->constants);
 }
 
-static void set_prices(struct heap *h, const struct heap_calibration *c)
-{
-	bool by_instructions = features_has(FEATURE_USER_INSTRUCTIONS);
-
-	h->prices = (struct heap_prices){
-		.hit_ns = c->hit_ns,
-		.sample_ns = MAX(SAMPLE_NS, c->hit_ns),
-		.user = {
-			.ns = by_instructions ? 0 : c->user_ns, /* probes add no instructions */
-			.error_ns = by_instructions ? 0 : USER_ERROR_SHARE * c->hit_ns,
-			.tick = heap_ticks_progress(h->ticks),
-		},
-	};
-	log_debug("heap: a hit costs %.0f ns here, the code after it %.0f ns more, a tick %.0f ns", c->hit_ns,
-	        c->user_ns, c->tick_ns);
-}
-
 static int heap_prepare(struct source_instance *i, struct heap *h)
 {
 	struct heap_calibration c, stepped = { 0 };
@@ -688,7 +692,7 @@ static int heap_prepare(struct source_instance *i, struct heap *h)
 	if (r < 0)
 		return r;
 	h->stepped_ns = stepped.hit_ns;
-	set_prices(h, &c);
+	heap_calibration_prices(&c, heap_ticks_progress(h->ticks), &h->prices);
 	return heap_probings_new(code_loop(i->params.code), &h->programs, &h->probings);
 }
 

@@ -135,6 +135,7 @@ static int add_labels(struct window *w, const struct sample *s, uint32_t *ret)
 	/* Bytes behind the NUL are whatever the kernel left there: they must not tell equal names apart. */
 	memcpy(key.comm, s->comm, strnlen(s->comm, sizeof(key.comm) - 1));
 	memcpy(key.thread, s->thread, strnlen(s->thread, sizeof(key.thread) - 1));
+	memcpy(key.own, s->labels, sizeof(key.own));
 	r = intern_put(w->labels, &key, sizeof(key), ret);
 	return MIN(r, 0);
 }

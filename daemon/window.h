@@ -43,6 +43,7 @@ struct window_labels {
 	uint32_t exe; /* file index */
 	uint32_t padding;
 	char comm[SAMPLE_COMM_MAX], thread[SAMPLE_COMM_MAX];
+	struct sample_label own[SAMPLE_LABELS_MAX];
 };
 
 struct window_sample {

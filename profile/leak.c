@@ -4,10 +4,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "profile/leak_unseen.h"
 #include "profile/merge.h"
+#include "profile/window_labels.h"
 
 #define ONSET_SHARE 0.05 /* of the growth: as far above its start the floor may be at onset */
 #define GIVEN_BACK_SHARE 0.5
+#define REPLACED_SHARE 0.33
 #define LAST_TO_FIRST 0.45
 #define LAST_SHARE 0.15
 #define STEP_SHARE 0.5
@@ -104,7 +107,7 @@ static int judge(const struct series *s, const struct leak_options *o, struct le
 		if (s->values[i] <= base + ONSET_SHARE * growth)
 			onset = i;
 	ret->age_ns = (uint64_t)((s->times[s->n - 1] - s->times[onset]) * 1e9);
-	ret->verdict = verdict_by_shape(s, onset, growth);
+	ret->verdict = o->replaced > REPLACED_SHARE ? LEAK_REPLACED : verdict_by_shape(s, onset, growth);
 	if (s->n - onset < TREND_POINTS_MIN)
 		return 0;
 	r = trend_fit(s->times + onset, s->values + onset, s->n - onset, &t);
@@ -147,12 +150,16 @@ int leak_judge(const uint64_t *times_ns, const int64_t *bytes, size_t n, const s
 
 const char *leak_verdict_name(enum leak_verdict v)
 {
-	static const char *const names[] = { "unknown", "steady", "sawtooth", "warm-up", "step", "growing" };
+	static const char *const names[] = { "unknown", "steady", "replaced", "sawtooth", "warm-up", "step",
+		"growing" };
 
 	return names[v];
 }
 
 /* ---- a series of profiles ---- */
+
+#define DROP_LABELS_MAX 8
+static const char *const window_labels[] = { WINDOW_LABELS };
 
 #define BASELINE (1u << 31) /* set in the numbers of windows that are a baseline */
 
@@ -165,7 +172,8 @@ struct observation {
 struct leaks {
 	struct profile *all; /* every stack and label set that was ever seen */
 	char *value;
-	const char *const *drop_labels;
+	const char *drop_labels[DROP_LABELS_MAX + ARRAY_SIZE(window_labels) + 1];
+	struct leak_unseen *unseen;
 	struct observation *observations;
 	size_t n_observations, room_observations;
 	uint64_t *times;
@@ -178,17 +186,25 @@ int leaks_new(
         const char *value, const char *const *drop_labels, const struct profile_limits *limits, struct leaks **ret)
 {
 	_cleanup_(leaks_freep) struct leaks *l = calloc(1, sizeof(*l));
+	size_t n;
 	int r;
 
 	if (!l)
 		return -ENOMEM;
-	l->drop_labels = drop_labels;
+	memcpy(l->drop_labels, window_labels, sizeof(window_labels));
+	n = ARRAY_SIZE(window_labels);
+	for (; drop_labels && *drop_labels; drop_labels++) {
+		assert(n < ARRAY_SIZE(l->drop_labels) - 1);
+		l->drop_labels[n++] = *drop_labels;
+	}
 	if (value) {
 		l->value = strdup(value);
 		if (!l->value)
 			return -ENOMEM;
 	}
 	r = profile_new(limits, &l->all);
+	if (r >= 0)
+		r = leak_unseen_new(&l->unseen);
 	if (r < 0)
 		return r;
 	profile_header(l->all)->n_sample_types = 1;
@@ -201,6 +217,7 @@ struct leaks *leaks_free(struct leaks *l)
 	if (!l)
 		return NULL;
 	(void)profile_free(l->all);
+	(void)leak_unseen_free(l->unseen);
 	free(l->value);
 	free(l->observations);
 	free(l->times);
@@ -240,6 +257,37 @@ static int reserve(struct leaks *l, size_t n)
 	return 0;
 }
 
+/* 0 where there is none. */
+static int64_t label_number(const struct profile *p, uint32_t labels, const char *key)
+{
+	size_t n;
+	const struct profile_label *l = profile_label_set(p, labels, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (l[i].unit != PROFILE_NONE && strcmp(profile_string(p, l[i].key, NULL), key) == 0)
+			return l[i].value;
+	return 0;
+}
+
+/* A sample's objects, where it counts any; process: its labels, as series have them. */
+static int add_objects(
+        struct leaks *l, const struct profile *p, uint32_t sample, uint32_t process, uint32_t window, uint32_t series)
+{
+	const uint32_t labels = profile_sample(p, sample)->labels;
+	const int64_t *values = profile_values_const(p, sample),
+	              frees = label_number(p, labels, WINDOW_LABEL_UNSEEN_FREES);
+	uint32_t held, allocated;
+	int r = 0;
+
+	if (window & BASELINE || profile_find_sample_type(p, "inuse_objects", &held) < 0 ||
+	        profile_find_sample_type(p, "alloc_objects", &allocated) < 0)
+		return 0;
+	if (frees)
+		r = leak_unseen_note(
+		        l->unseen, process, window, frees, label_number(p, labels, WINDOW_LABEL_UNSEEN_ERROR));
+	return r < 0 ? r : leak_unseen_add(l->unseen, process, window, series, values[held], values[allocated]);
+}
+
 static int add_window(struct leaks *l, const struct profile *p, uint32_t window)
 {
 	const uint32_t n = profile_n_samples(p);
@@ -262,9 +310,15 @@ static int add_window(struct leaks *l, const struct profile *p, uint32_t window)
 	for (uint32_t i = 0; r >= 0 && i < n; i++) {
 		struct observation o = { .window = window, .value = profile_values_const(p, i)[value] };
 
+		if (label_number(p, profile_sample(p, i)->labels, WINDOW_LABEL_SURVIVORS)) {
+			r = window & BASELINE ? 0 : leak_unseen_add_gap(l->unseen, where[i].labels, window);
+			continue;
+		}
 		if (o.value == 0)
 			continue;
 		r = profile_add_sample(l->all, where[i].stack, where[i].labels, &zero, &o.series);
+		if (r >= 0)
+			r = add_objects(l, p, i, where[i].labels, window, o.series);
 		if (r >= 0)
 			l->observations[l->n_observations++] = o;
 	}
@@ -339,6 +393,20 @@ static void fill_series(const struct observation *o, size_t n, int64_t *bytes, s
 	}
 }
 
+/* The points of a process's series that are known: in place, from all. Returns how many. */
+static size_t leave_out_gaps(const struct leaks *l, uint32_t process, uint64_t *times, int64_t *bytes)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n_windows; i++) {
+		if (leak_unseen_is_gap(l->unseen, process, (uint32_t)i))
+			continue;
+		times[n] = l->times[i];
+		bytes[n++] = bytes[i];
+	}
+	return n;
+}
+
 static int compare_suspects(const void *a, const void *b)
 {
 	const struct leak_result *x = &((const struct leak_suspect *)a)->result,
@@ -361,27 +429,35 @@ static size_t run_length(const struct leaks *l, size_t at)
 int leaks_judge(struct leaks *l, const struct leak_options *options, struct leak_suspect **ret, size_t *ret_n)
 {
 	_cleanup_free_ int64_t *bytes = calloc(MAX(l->n_windows, (size_t)1), sizeof(*bytes));
-	_cleanup_free_ struct leak_suspect *suspects = calloc(MAX(profile_n_samples(l->all), 1u), sizeof(*suspects));
+	const uint32_t n_series = profile_n_samples(l->all);
+	_cleanup_free_ struct leak_suspect *suspects = calloc(MAX(n_series, 1u), sizeof(*suspects));
+	_cleanup_free_ uint64_t *times = calloc(MAX(l->n_windows, (size_t)1), sizeof(*times));
+	_cleanup_free_ double *replaced = calloc(MAX(n_series, 1u), sizeof(*replaced));
 	struct leak_options o = options ? *options : (struct leak_options){ 0 };
 	const int64_t threshold = o.threshold ? o.threshold : LEAK_THRESHOLD_DEFAULT;
 	size_t n_suspects = 0;
+	int r;
 
-	if (!bytes || !suspects)
+	if (!bytes || !suspects || !times || !replaced)
 		return -ENOMEM;
+	r = leak_unseen_explain(l->unseen, (uint32_t)MAX(l->n_windows, (size_t)1) - 1, replaced, n_series);
+	if (r < 0)
+		return r;
 	if (o.sampling_period <= 0)
 		o.sampling_period = l->n_windows ? l->sum_of_periods / (double)l->n_windows : 0;
 	if (l->n_observations)
 		qsort(l->observations, l->n_observations, sizeof(*l->observations), compare_observations);
 	for (size_t at = 0; at < l->n_observations;) {
 		struct leak_suspect *s = &suspects[n_suspects];
-		size_t n = run_length(l, at);
-		int r;
+		size_t n = run_length(l, at), n_points;
 
+		s->key = *profile_sample(l->all, l->observations[at].series);
 		fill_series(&l->observations[at], n, bytes, l->n_windows, &o.baseline);
-		r = leak_judge(l->times, bytes, l->n_windows, &o, &s->result);
+		o.replaced = replaced[l->observations[at].series];
+		n_points = leave_out_gaps(l, s->key.labels, times, bytes);
+		r = leak_judge(times, bytes, n_points, &o, &s->result);
 		if (r < 0)
 			return r;
-		s->key = *profile_sample(l->all, l->observations[at].series);
 		n_suspects += s->result.growth >= threshold;
 		at += n;
 	}

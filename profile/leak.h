@@ -7,6 +7,7 @@
  *
  * - it grew by the threshold at least, and by more than four standard errors of what sampling alone can move: bytes
  *   sampled every R bytes on average have an error of sqrt(bytes * R);
+ * - no more than half of it may have come into view only (leak_unseen.h)
  * - it did not give back half as much before (sawtooth, turnover): a ramp after a fall of its size proves nothing;
  * - it still grows: of three equal parts of the time since onset the last gained at least 0.45 of what the first
  * gained, and 15 % of the whole (warm-up slows down and stops);
@@ -30,6 +31,7 @@
 enum leak_verdict {
 	LEAK_UNKNOWN,  /* fewer than LEAK_POINTS_MIN points, at all or since onset */
 	LEAK_STEADY,   /* no growth above threshold and error, or none that chance would not make */
+	LEAK_REPLACED, /* may have taken the place of what was there before and not seen */
 	LEAK_SAWTOOTH, /* grows and gives back */
 	LEAK_WARM_UP,  /* grew, and does so no longer, or ever more slowly */
 	LEAK_STEP,     /* one step made it */
@@ -41,6 +43,7 @@ struct leak_options {
 	double probability;     /* highest that still rules out chance; 0: LEAK_PROBABILITY_DEFAULT */
 	double sampling_period; /* mean bytes between samples; 0: everything was counted */
 	int64_t baseline;       /* bytes known to be healthy: growth counts from there */
+	double replaced;        /* the part of growth, 0 to 1, that may have come into view only */
 };
 
 struct leak_result {
@@ -61,8 +64,8 @@ int leak_judge(const uint64_t *times_ns, const int64_t *bytes, size_t n, const s
 
 struct leaks;
 
-/* Series are told apart by stack and labels; labels in drop_labels (keys, NULL at the end, borrowed) do not count:
- * "tid" and "thread" for a verdict by process. value: a sample type such as "inuse_space"; NULL: the first of
+/* Series are told apart by stack and labels; labels in drop_labels (keys, NULL at the end, 8 at most, borrowed) do not
+ * count: "tid" and "thread" for a verdict by process. value: a sample type such as "inuse_space"; NULL: the first of
  * inuse_space and resident that a profile has. limits may be NULL. */
 int leaks_new(
         const char *value, const char *const *drop_labels, const struct profile_limits *limits, struct leaks **ret);
@@ -70,8 +73,9 @@ struct leaks *leaks_free(struct leaks *l);
 DEFINE_CLEANUP(struct leaks *, leaks_free)
 
 /* The next window: what was in use at time_ns, later than the last one's (-EINVAL). A stack that it does not have has 0
- * bytes. -ENOENT: it has no such value; -ENOSPC: LEAK_OBSERVATIONS_MAX. The sampling period is the
- * mean of the profiles', where they are in bytes. */
+ * bytes; processes whose samples say that they tell survivors only (window_labels.h) are left out of it. -ENOENT: it
+ * has no such value; -ENOSPC: LEAK_OBSERVATIONS_MAX. The sampling period is the mean of the profiles', where they are
+ * in bytes. */
 int leaks_add(struct leaks *l, const struct profile *p, uint64_t time_ns);
 /* A window of a time that is known to be healthy; several: the greatest value of each stack counts. Before, between or
  * after the others. */
@@ -83,6 +87,6 @@ struct leak_suspect {
 };
 
 /* All series that grew by the threshold, whatever their verdict: leaks first, then by growth. options->sampling_period
- * 0: that of the profiles; options->baseline is not looked at. *ret belongs to the caller (free). */
+ * 0: that of the profiles; options->baseline and replaced are not looked at. *ret belongs to the caller (free). */
 int leaks_judge(struct leaks *l, const struct leak_options *options, struct leak_suspect **ret, size_t *ret_n);
 const struct profile *leaks_profile(const struct leaks *l);

@@ -130,15 +130,14 @@ static void merged_done(struct merged *m)
 /* 0: it is in; 1: it cannot be in this one, or is no more. */
 static int merge_input(struct compaction *c, struct merged *m, struct input *in)
 {
-	static const char *const dropped[] = { FACTS_DROPPED_LABEL, NULL };
 	_cleanup_free_ char *data = NULL;
 	size_t size;
 	int r;
 
 	r = walk_read(c->store, in->path, PPROF_BYTES_MAX, &data, &size);
 	if (r >= 0)
-		r = pprof_read_into(
-		        m->profile, &(struct pprof_read_options){ .drop_labels = dropped }, data, size, NULL);
+		r = pprof_read_into(m->profile, &(struct pprof_read_options){ .drop_labels = facts_dropped_labels },
+		        data, size, NULL);
 	if (r == -ENOENT)
 		return 1; /* removed by somebody; the next reconciliation takes its row */
 	if (corrupt_is(r)) {

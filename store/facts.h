@@ -1,6 +1,7 @@
 /* What the index says of one profile, computed from the profile itself: when, how much, and which label values occur.
  */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -13,8 +14,10 @@
 #define FACTS_BYTES_MAX (16u << 20)
 #define FACTS_VALUE_BYTES_MAX 1024 /* a longer value counts as too many */
 
-/* The label that merging drops: who asks for threads over more than a window asks for their names (label "thread"). */
-#define FACTS_DROPPED_LABEL "tid"
+/* The labels that merging drops: who asks for threads over more than a window asks for their names (label "thread").
+ * NULL at the end. */
+extern const char *const facts_dropped_labels[];
+bool facts_is_dropped(const char *label);
 
 struct facts {
 	int64_t start_ns, end_ns;

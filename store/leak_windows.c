@@ -3,24 +3,19 @@
 #include <assert.h>
 #include <errno.h>
 
-#include "profile/ledger.h"
 #include "store/plan.h"
 #include "store/query.h"
-
-/* bpf/heap.bpf.c was in a process only now and then: docs/profiles/heap.md. */
-#define LEDGER_SURVIVORS "heap.survivors_of_ms_max"
 
 static int add_window(struct store *s, const struct plan_file *f, const struct selection *sel, bool is_baseline,
         struct leaks *leaks, uint64_t *ret_n)
 {
 	_cleanup_(profile_freep) struct profile *p = NULL;
-	int64_t survivors;
 	int r;
 
 	r = profile_new(NULL, &p);
 	if (r >= 0)
-		r = query_read(s, f, sel, 0, p);
-	if (r < 0 || profile_n_samples(p) == 0 || ledger_get(p, LEDGER_SURVIVORS, &survivors) >= 0)
+		r = query_read_window(s, f, sel, p);
+	if (r < 0 || profile_n_samples(p) == 0)
 		return 0;
 	r = is_baseline ? leaks_add_baseline(leaks, p) : leaks_add(leaks, p, (uint64_t)f->end_ns);
 	if (r == -EINVAL) /* a part of a window that was split: the same moment again */

@@ -164,8 +164,8 @@ static int make_pruning(struct index *x, const struct matchers *m, struct prunin
 		int r;
 
 		/* The index does not know the values of a label that merging drops. */
-		p->of[p->at].takes_absent = matchers_match_value(m, p->at, "", 0) ||
-		                            strcmp(matchers_name(m, p->at), FACTS_DROPPED_LABEL) == 0;
+		p->of[p->at].takes_absent =
+		        matchers_match_value(m, p->at, "", 0) || facts_is_dropped(matchers_name(m, p->at));
 		if (p->of[p->at].takes_absent)
 			continue;
 		r = index_each_label(x, matchers_name(m, p->at), on_label, p);

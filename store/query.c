@@ -94,10 +94,9 @@ int query_type(struct store *s, const struct selection *sel, char type[STORE_TYP
 	return r;
 }
 
-int query_read(
-        struct store *s, const struct plan_file *f, const struct selection *sel, unsigned flags, struct profile *to)
+static int read_file(struct store *s, const struct plan_file *f, const struct selection *sel, unsigned flags,
+        const char *const *drop_labels, struct profile *to)
 {
-	static const char *const dropped[] = { FACTS_DROPPED_LABEL, NULL };
 	_cleanup_free_ char *data = NULL;
 	size_t size;
 	int r;
@@ -107,10 +106,21 @@ int query_read(
 		return r;
 	return pprof_read_into(to,
 	        &(struct pprof_read_options){ .flags = flags,
-	                .drop_labels = dropped,
+	                .drop_labels = drop_labels,
 	                .want = matchers_count(sel->matchers) ? matchers_want : NULL,
 	                .userdata = (void *)sel->matchers },
 	        data, size, NULL);
+}
+
+int query_read(
+        struct store *s, const struct plan_file *f, const struct selection *sel, unsigned flags, struct profile *to)
+{
+	return read_file(s, f, sel, flags, facts_dropped_labels, to);
+}
+
+int query_read_window(struct store *s, const struct plan_file *f, const struct selection *sel, struct profile *to)
+{
+	return read_file(s, f, sel, 0, NULL, to);
 }
 
 /* What the threads share. Each file is taken by one of them; nothing but `next` and the marks of the own files is

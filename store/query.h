@@ -41,6 +41,8 @@ int store_each_type(struct store *s, int (*f)(void *, const char *type), void *d
 /* sel->type, or the only type of the store, in type. Errors as store_query(). */
 int query_type(struct store *s, const struct selection *sel, char type[STORE_TYPE_MAX], struct profile_error *error);
 
-/* One file read for a query: as pprof_read_into(), with matchers and without tid. */
+/* One file read for a query: as pprof_read_into(), with matchers and without the labels that merging drops. */
 int query_read(
         struct store *s, const struct plan_file *f, const struct selection *sel, unsigned flags, struct profile *to);
+/* The same with all labels. */
+int query_read_window(struct store *s, const struct plan_file *f, const struct selection *sel, struct profile *to);

@@ -106,14 +106,14 @@ int rebuild_unlink_covered(struct store *s, const struct trailer *t, uint64_t *n
 
 static int read_facts(const char *data, size_t size, struct facts *ret)
 {
-	static const char *const dropped[] = { FACTS_DROPPED_LABEL, NULL };
 	_cleanup_(profile_freep) struct profile *p = NULL;
 	int r;
 
 	r = profile_new(NULL, &p);
 	if (r < 0)
 		return r;
-	r = pprof_read_into(p, &(struct pprof_read_options){ .flags = PPROF_READ_NO_STACKS, .drop_labels = dropped },
+	r = pprof_read_into(p,
+	        &(struct pprof_read_options){ .flags = PPROF_READ_NO_STACKS, .drop_labels = facts_dropped_labels },
 	        data, size, NULL);
 	if (r < 0)
 		return r;

@@ -1,5 +1,5 @@
-/* A leak beside a healthy cache: leak_known SECONDS. leak_records() takes a megabyte a second for ever; fill_cache()
- * holds 200 MB, of which it replaces a tenth each second. All of it is touched. */
+/* A leak beside a healthy cache: leak_known SECONDS [PERCENT]. leak_records() takes a megabyte a second for ever;
+ * fill_cache() holds 200 MB, of which it replaces so much each second (10). All of it is touched. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,12 +37,13 @@ __attribute__((noinline, noclone)) static void fill_cache(size_t i)
 
 int main(int argc, char **argv)
 {
-	double seconds = argc > 1 ? strtod(argv[1], NULL) : 0;
+	double seconds = argc > 1 ? strtod(argv[1], NULL) : 0, replaced = argc > 2 ? strtod(argv[2], NULL) : 10;
 	uint32_t x = 2463534242u;
+	double due = 0;
 	struct timespec next;
 
 	if (seconds <= 0) {
-		fprintf(stderr, "usage: leak_known SECONDS\n");
+		fprintf(stderr, "usage: leak_known SECONDS [PERCENT]\n");
 		return 2;
 	}
 	for (size_t i = 0; i < ENTRIES; i++)
@@ -51,7 +52,7 @@ int main(int argc, char **argv)
 	for (long step = 0; step < (long)(seconds * STEPS_PER_SECOND); step++) {
 		/* as many as come to a megabyte a second */
 		leak_records((step + 1) * 64 / STEPS_PER_SECOND - step * 64 / STEPS_PER_SECOND);
-		for (int i = 0; i < ENTRIES / 10 / STEPS_PER_SECOND; i++) {
+		for (due += ENTRIES * replaced / 100 / STEPS_PER_SECOND; due >= 1; due--) {
 			x = x * 1664525u + 1013904223u;
 			fill_cache((x >> 8) % ENTRIES);
 		}
