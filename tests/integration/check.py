@@ -1,4 +1,5 @@
 """What the integration tests share: where the build is, running our programs, asking for one thing at a time."""
+import collections
 import glob
 import os
 import pathlib
@@ -66,6 +67,21 @@ def near(measured, expected, tolerance, text):
 def children(pid):
     with open(f"/proc/{pid}/task/{pid}/children") as f:
         return list(map(int, f.read().split()))
+
+
+ProcStat = collections.namedtuple("ProcStat", "user_s system_s children_s start_s")
+
+
+def proc_stat(pid):
+    """Of a process: seconds in user and in system mode, those of its children as far as it waited for them, and when it started in
+    seconds after boot. None: there is none."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    numbers = [None] * 2 + text.rpartition(")")[2].split()  # counted as proc(5) does, from 1; the name may hold blanks and brackets
+    second = lambda *fields: sum(int(numbers[f - 1]) for f in fields) / os.sysconf("SC_CLK_TCK")
+    return ProcStat(second(14), second(15), second(16, 17), second(22))
 
 
 def breakpoints(pid, library="libc.so.6"):

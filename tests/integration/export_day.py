@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 
+import check
 from certificates import authority, signed
 from export_lib import expect, window
 from export_uploads import Daemon
@@ -139,8 +140,8 @@ class Day:
                 kill()
 
     def own_cpu_s(self):
-        fields = open(f"/proc/{self.d.process.pid}/stat").read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        stat = check.proc_stat(self.d.process.pid)
+        return stat.user_s + stat.system_s
 
     def kill_emberd(self):
         self.cpu_s += self.own_cpu_s()
