@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
+#include <xxhash.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -15,6 +16,7 @@
 #include "base/proc_stat.h"
 #include "daemon/proc_maps.h"
 #include "daemon/reach.h"
+#include "daemon/targets.h"
 
 #define LOAD_SCAN_AFTER_NS (20 * NS_PER_MS) /* a library is opened with those that it needs */
 #define LOAD_SCANS_APART_NS (200 * NS_PER_MS)
@@ -37,13 +39,9 @@ bool heap_process_is_same(const struct heap_process *p)
 
 uint64_t heap_process_program(const struct heap_process *p)
 {
-	char path[32];
-	struct stat st;
+	struct target_exe exe;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/exe", p->pid);
-	if (stat(path, &st) < 0)
-		return 0;
-	return (uint64_t)st.st_ino ^ (uint64_t)st.st_dev << 40;
+	return target_exe_of_process(p->pid, &exe) < 0 ? 0 : XXH3_64bits(&exe, sizeof(exe));
 }
 
 static const char *method_of(bool usdt, bool calls, bool steps)

@@ -36,6 +36,8 @@ struct target_exe {
 	uint64_t mtime_ns;
 };
 
+_Static_assert(sizeof(struct target_exe) == 24, "compared and hashed by its bytes");
+
 /* One list of rules. A process is selected when any rule of include matches, or include is empty, and no rule of
  * exclude does. */
 struct target_rules {

@@ -33,6 +33,14 @@ int target_exe_from_path(const char *path, struct target_exe *ret)
 	return 0;
 }
 
+int target_exe_of_process(pid_t pid, struct target_exe *ret)
+{
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	return target_exe_from_path(path, ret);
+}
+
 /* Where the cgroup v2 tree is mounted, from mountinfo; "" where it is not. */
 static int cgroup_mount(char *ret, size_t room)
 {
@@ -220,10 +228,8 @@ static bool comm_matches(const struct target_rules *rules, pid_t pid)
 static bool exe_matches(const struct target_rules *rules, pid_t pid)
 {
 	struct target_exe exe;
-	char name[64];
 
-	(void)snprintf(name, sizeof(name), "/proc/%d/exe", (int)pid);
-	if (rules->n_exes == 0 || target_exe_from_path(name, &exe) < 0)
+	if (rules->n_exes == 0 || target_exe_of_process(pid, &exe) < 0)
 		return false;
 	for (size_t i = 0; i < rules->n_exes; i++)
 		if (memcmp(&rules->exes[i], &exe, sizeof(exe)) == 0)

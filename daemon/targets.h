@@ -8,6 +8,9 @@
 int targets_to_rules(const struct target_rules *rules, struct select_rules *ret);
 /* Puts the processes of both lists, with their descendants of now, into the map of selected PIDs. */
 int targets_fill_pids(const struct targets *targets, int map_fd);
+/* What tells a process's executable from others, the same for all that run it. No device is in it: on overlayfs the
+ * kernel's is not the one of stat(2). -ENOENT and others: it cannot be told. */
+int target_exe_of_process(pid_t pid, struct target_exe *ret);
 /* Whether a process is selected, asked in user space: by the same rules as the programs, PIDs from their map (pids_fd).
  */
 bool targets_match(const struct targets *targets, int pids_fd, pid_t pid);
