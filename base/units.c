@@ -143,6 +143,22 @@ char *units_format_time(char buffer[UNITS_TEXT_MAX], uint64_t ns)
 	return format_scaled(buffer, (double)ns, "ns");
 }
 
+char *units_format_count(char buffer[UNITS_TEXT_MAX], int64_t n)
+{
+	char digits[24], *to = buffer;
+	int size = snprintf(digits, sizeof(digits), "%llu", n < 0 ? 0 - (unsigned long long)n : (unsigned long long)n);
+
+	if (n < 0)
+		*to++ = '-';
+	for (int i = 0; i < size; i++) {
+		if (i > 0 && (size - i) % 3 == 0)
+			*to++ = ',';
+		*to++ = digits[i];
+	}
+	*to = '\0';
+	return buffer;
+}
+
 char *units_format_value(char buffer[UNITS_TEXT_MAX], int64_t value, const char *unit)
 {
 	char magnitude[UNITS_TEXT_MAX];

@@ -17,5 +17,6 @@ int units_parse_bool(const char *text, int *ret);
 /* "1.5 MiB", "12 s", "340 ms": for people. Returns buffer. */
 char *units_format_size(char buffer[UNITS_TEXT_MAX], uint64_t bytes);
 char *units_format_time(char buffer[UNITS_TEXT_MAX], uint64_t ns);
+char *units_format_count(char buffer[UNITS_TEXT_MAX], int64_t n); /* "-1,234,567" */
 /* A value in a pprof unit (count, nanoseconds, bytes) for people. */
 char *units_format_value(char buffer[UNITS_TEXT_MAX], int64_t value, const char *unit);

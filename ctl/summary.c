@@ -3,37 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/units.h"
 #include "ctl/command.h"
 #include "ctl/table.h"
+#include "profile/caveat.h"
 #include "profile/ledger.h"
 #include "profile/tree.h"
 
 #define WORD_BYTES_MAX 64
-
-/* What a reader should know of the numbers, by the line of the ledger that says so. */
-enum caveat_kind { CAVEAT_COUNT, CAVEAT_PERMILLE, CAVEAT_MS, CAVEAT_WORDS };
-
-static const struct caveat {
-	const char *name;
-	enum caveat_kind kind;
-	const char *before, *after; /* of the number */
-} caveats[] = {
-	{ LEDGER_LOST, CAVEAT_COUNT, "", " samples lost" },
-	{ LEDGER_TRUNCATED, CAVEAT_COUNT, "", " stacks truncated" },
-	{ LEDGER_THROTTLED, CAVEAT_COUNT, "", " samples throttled" },
-	{ LEDGER_UNSYMBOLIZED, CAVEAT_COUNT, "", " frames without a name" },
-	{ "memory.faults_dropped_max", CAVEAT_COUNT, "", " faults not followed" },
-	{ "heap.error_permille_max", CAVEAT_PERMILLE, "estimates, give or take ", "" },
-	{ "heap.error_unknown_max", CAVEAT_WORDS, "by how much is not known", "" },
-	{ "heap.survivors_of_ms_max", CAVEAT_MS, "in use: only what outlived ", " of probing" },
-	{ "heap.refused_sites_max", CAVEAT_COUNT, "", " places of allocators not probed" },
-	{ "heap.files_over_limit_max", CAVEAT_COUNT, "", " files too many to be probed" },
-	{ "heap.processes_waiting_max", CAVEAT_COUNT, "", " processes that had no turn to be probed" },
-	{ "heap.processes_over_limit_max", CAVEAT_COUNT, "", " processes too many to be probed" },
-	{ "heap.objects_dropped_max", CAVEAT_COUNT, "", " objects not followed" },
-};
 
 char *summary_percent(char buffer[SUMMARY_PERCENT_MAX], double value, double whole)
 {
@@ -57,28 +34,12 @@ void summary_print_word(const char *s)
 	(void)fwrite(clean.data, 1, clean.size, stdout);
 }
 
-static void print_caveat(const struct profile *p, const struct caveat *c)
-{
-	char text[UNITS_TEXT_MAX] = "";
-	int64_t n;
-
-	if (ledger_get(p, c->name, &n) < 0 || n <= 0)
-		return;
-	if (c->kind == CAVEAT_MS)
-		(void)units_format_time(text, (uint64_t)n * NS_PER_MS);
-	else if (c->kind == CAVEAT_PERMILLE)
-		(void)snprintf(text, sizeof(text), "%.1f%%", (double)n / 10);
-	else if (c->kind == CAVEAT_COUNT)
-		(void)snprintf(text, sizeof(text), "%lld", (long long)n);
-	printf("; %s%s%s", c->before, text, c->after);
-}
-
 void summary_print(const struct profile *p, uint32_t value_index)
 {
 	const struct profile_header *h = profile_header_const(p);
 	const char *type = profile_string(p, h->sample_types[value_index].type, NULL);
 	const char *unit = profile_string(p, h->sample_types[value_index].unit, NULL);
-	char text[UNITS_TEXT_MAX];
+	char text[UNITS_TEXT_MAX], caveat[CAVEAT_TEXT_MAX];
 
 	summary_print_word(type);
 	(void)fputs(" (", stdout);
@@ -88,8 +49,8 @@ void summary_print(const struct profile *p, uint32_t value_index)
 		printf(" in %lld samples", (long long)samples_of(p));
 	if (h->duration_ns > 0)
 		printf(" over %s", units_format_time(text, (uint64_t)h->duration_ns));
-	for (size_t i = 0; i < ARRAY_SIZE(caveats); i++)
-		print_caveat(p, &caveats[i]);
+	for (size_t at = 0; caveat_next(p, &at, caveat);)
+		printf("; %s", caveat);
 	(void)fputc('\n', stdout);
 }
 

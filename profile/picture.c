@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "base/utf8.h"
-#include "profile/ledger.h"
+#include "profile/caveat.h"
 
 #define TEXT_MAX 4096
 
@@ -121,18 +121,9 @@ int picture_json(struct buffer *out, const char *s, size_t n, size_t max)
 
 int picture_number(struct buffer *out, int64_t value)
 {
-	char digits[24];
-	int n = snprintf(
-	        digits, sizeof(digits), "%llu", value < 0 ? 0 - (unsigned long long)value : (unsigned long long)value);
+	char text[UNITS_TEXT_MAX];
 
-	if (value < 0)
-		(void)buffer_append(out, "-", 1);
-	for (int i = 0; i < n; i++) {
-		if (i > 0 && (n - i) % 3 == 0)
-			(void)buffer_append(out, ",", 1);
-		(void)buffer_append(out, &digits[i], 1);
-	}
-	return out->error;
+	return buffer_append_string(out, units_format_count(text, value));
 }
 
 static uint32_t mix(uint32_t a, uint32_t b, double part)
@@ -327,15 +318,12 @@ static void put_time(struct buffer *b, int64_t time_ns)
 		(void)buffer_printf(b, " \xc2\xb7 %s", text);
 }
 
-static void put_loss(struct buffer *b, const struct profile *p, const char *name, const char *words)
+static void put_caveats(struct buffer *b, const struct profile *p)
 {
-	int64_t value;
+	char text[CAVEAT_TEXT_MAX];
 
-	if (ledger_get(p, name, &value) == 0 && value > 0) {
-		(void)buffer_append_string(b, " \xc2\xb7 ");
-		(void)picture_number(b, value);
-		(void)buffer_printf(b, " %s", words);
-	}
+	for (size_t at = 0; caveat_next(p, &at, text);)
+		(void)buffer_printf(b, " \xc2\xb7 %s", text);
 }
 
 static void put_total(struct buffer *b, const struct picture *pic, unsigned side)
@@ -380,9 +368,7 @@ static int make_subtitle(struct picture *pic, const struct profile *before, cons
 		put_time(&b, h->time_ns);
 		if (h->duration_ns > 0)
 			(void)buffer_printf(&b, " \xc2\xb7 %s long", units_format_time(text, (uint64_t)h->duration_ns));
-		put_loss(&b, p, LEDGER_LOST, "lost");
-		put_loss(&b, p, LEDGER_TRUNCATED, "truncated");
-		put_loss(&b, p, LEDGER_THROTTLED, "throttled");
+		put_caveats(&b, p);
 	}
 	put_left_out(&b, pic);
 	pic->subtitle = buffer_take_string(&b);

@@ -157,6 +157,8 @@ def caveats(directory):
     line = check.run(check.EMBERCTL, "top", path).stdout.splitlines()[0]
     words = ["7 samples lost", "give or take 8.5%", "in use: only what outlived 2.50 s of probing", "2 places of allocators not probed"]
     check.that(all(w in line for w in words), f"above a table: {line}")
+    picture = re.search("<desc>(.*)</desc>", check.run(check.EMBERCTL, "flamegraph", path).stdout).group(1)
+    check.that(all(w in picture for w in words), f"above a flame graph: {picture}")
 
 
 def heap_profile(comments):

@@ -52,6 +52,10 @@ static void formats(void **state)
 	assert_string_equal(units_format_time(b, 340000000), "340 ms");
 	assert_string_equal(units_format_value(b, -2048, "bytes"), "-2 KiB");
 	assert_string_equal(units_format_value(b, INT64_MIN, "count"), "-9223372036854775808");
+	assert_string_equal(units_format_count(b, 0), "0");
+	assert_string_equal(units_format_count(b, 999), "999");
+	assert_string_equal(units_format_count(b, -1234567), "-1,234,567");
+	assert_string_equal(units_format_count(b, INT64_MIN), "-9,223,372,036,854,775,808");
 }
 
 static const struct CMUnitTest tests[] = {

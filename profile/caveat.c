@@ -1,0 +1,57 @@
+#include "profile/caveat.h"
+
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/units.h"
+#include "profile/ledger.h"
+
+enum caveat_kind { CAVEAT_COUNT, CAVEAT_PERMILLE, CAVEAT_MS, CAVEAT_WORDS };
+
+static const struct caveat {
+	const char *name;
+	enum caveat_kind kind;
+	const char *before, *after; /* of the number */
+} caveats[] = {
+	{ LEDGER_LOST, CAVEAT_COUNT, "", " samples lost" },
+	{ LEDGER_TRUNCATED, CAVEAT_COUNT, "", " stacks truncated" },
+	{ LEDGER_THROTTLED, CAVEAT_COUNT, "", " samples throttled" },
+	{ LEDGER_UNSYMBOLIZED, CAVEAT_COUNT, "", " frames without a name" },
+	{ "memory.faults_dropped_max", CAVEAT_COUNT, "", " faults not followed" },
+	{ "heap.error_permille_max", CAVEAT_PERMILLE, "estimates, give or take ", "" },
+	{ "heap.error_unknown_max", CAVEAT_WORDS, "by how much is not known", "" },
+	{ "heap.survivors_of_ms_max", CAVEAT_MS, "in use: only what outlived ", " of probing" },
+	{ "heap.refused_sites_max", CAVEAT_COUNT, "", " places of allocators not probed" },
+	{ "heap.files_over_limit_max", CAVEAT_COUNT, "", " files too many to be probed" },
+	{ "heap.processes_waiting_max", CAVEAT_COUNT, "", " processes that had no turn to be probed" },
+	{ "heap.processes_over_limit_max", CAVEAT_COUNT, "", " processes too many to be probed" },
+	{ "heap.objects_dropped_max", CAVEAT_COUNT, "", " objects not followed" },
+};
+
+static void format(const struct caveat *c, int64_t n, char text[CAVEAT_TEXT_MAX])
+{
+	char number[UNITS_TEXT_MAX] = "";
+
+	if (c->kind == CAVEAT_MS)
+		(void)units_format_time(number, (uint64_t)n * NS_PER_MS);
+	else if (c->kind == CAVEAT_PERMILLE)
+		(void)snprintf(number, sizeof(number), "%.1f%%", (double)n / 10);
+	else if (c->kind == CAVEAT_COUNT)
+		(void)units_format_count(number, n);
+	(void)snprintf(text, CAVEAT_TEXT_MAX, "%s%s%s", c->before, number, c->after);
+}
+
+bool caveat_next(const struct profile *p, size_t *at, char text[CAVEAT_TEXT_MAX])
+{
+	while (*at < ARRAY_SIZE(caveats)) {
+		const struct caveat *c = &caveats[(*at)++];
+		int64_t n;
+
+		if (ledger_get(p, c->name, &n) == 0 && n > 0) {
+			format(c, n, text);
+			return true;
+		}
+	}
+	return false;
+}
