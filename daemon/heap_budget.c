@@ -184,10 +184,20 @@ static void learn(struct heap_budget *b, double cpu, double hits, double samples
 	}
 }
 
+static double samples_cost(const struct heap_budget *b, const struct heap_meter *now)
+{
+	return (double)(now->samples - b->last.samples) * b->prices.sample_ns;
+}
+
+double heap_budget_cost_ns(const struct heap_budget *b, const struct heap_meter *now)
+{
+	return (double)(now->hits - b->last.hits) * heap_budget_hit_ns(b) + samples_cost(b, now);
+}
+
 enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_meter *now)
 {
 	double cpu = (double)(now->cpu_ns - b->last.cpu_ns), hits = (double)(now->hits - b->last.hits);
-	double samples_ns = (double)(now->samples - b->last.samples) * b->prices.sample_ns;
+	double samples_ns = samples_cost(b, now);
 	double hits_ns = hits * heap_budget_hit_ns(b), cost = hits_ns + samples_ns, own = MAX(cpu - cost, 0.0);
 	double likely = samples_ns + hits_ns / (is_learned(&b->lesson) ? 1 : PRICE_MARGIN);
 	double progress = (double)(now->progress - b->last.progress);

@@ -82,5 +82,6 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 struct heap_scale heap_budget_close_stretch(struct heap_budget *b, bool is_last);
 /* Which kind the next stretch is to be: by lot, but both alike often. */
 enum heap_stretch_kind heap_budget_next_kind(struct heap_budget *b);
-/* What a hit is taken to cost. */
+/* What a hit is taken to cost, and what was counted since the last step. */
 double heap_budget_hit_ns(const struct heap_budget *b);
+double heap_budget_cost_ns(const struct heap_budget *b, const struct heap_meter *now);

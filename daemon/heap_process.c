@@ -122,31 +122,59 @@ int heap_process_make_known(const struct heap_process *p, int counters_fd)
 	return bpf_map_update_elem(counters_fd, &id, counters, BPF_ANY) < 0 ? -errno : 0;
 }
 
-int heap_process_read(struct heap_process *p, int counters_fd)
+/* All but its CPU time. */
+static int read_counters(struct heap_process *p, int counters_fd, struct heap_meter *ret)
 {
-	int cpus = libbpf_num_possible_cpus(), r;
+	int cpus = libbpf_num_possible_cpus();
 	uint32_t id = (uint32_t)p->pid;
-	struct heap_meter m = { .time_ns = clock_now_ns(CLOCK_MONOTONIC), .denied_ns = p->meter.denied_ns };
 
+	*ret = (struct heap_meter){ .time_ns = clock_now_ns(CLOCK_MONOTONIC), .denied_ns = p->meter.denied_ns };
 	if (!p->counters)
 		p->counters = calloc((size_t)MAX(cpus, 1), sizeof(*p->counters));
 	if (!p->counters)
 		return -ENOMEM;
-	r = heap_process_cpu(p, &m.cpu_ns);
-	if (r < 0)
-		return r;
-	if (m.cpu_ns < p->meter.cpu_ns)
-		return -ESRCH; /* another one runs under its PID */
 	if (bpf_map_lookup_elem(counters_fd, &id, p->counters) < 0)
 		return -errno;
 	for (int cpu = 0; cpu < cpus; cpu++) {
-		m.hits += p->counters[cpu].hits;
-		m.samples += p->counters[cpu].samples;
-		m.calls += p->counters[cpu].calls;
-		m.bytes += p->counters[cpu].bytes;
-		m.frees += p->counters[cpu].frees;
-		m.progress += p->counters[cpu].progress;
+		ret->hits += p->counters[cpu].hits;
+		ret->samples += p->counters[cpu].samples;
+		ret->calls += p->counters[cpu].calls;
+		ret->bytes += p->counters[cpu].bytes;
+		ret->frees += p->counters[cpu].frees;
+		ret->progress += p->counters[cpu].progress;
 	}
+	return 0;
+}
+
+int heap_process_read(struct heap_process *p, int counters_fd)
+{
+	struct heap_meter m;
+	uint64_t cpu_ns;
+	int r = heap_process_cpu(p, &cpu_ns);
+
+	if (r < 0)
+		return r;
+	if (cpu_ns < p->meter.cpu_ns)
+		return -ESRCH; /* another one runs under its PID */
+	r = read_counters(p, counters_fd, &m);
+	if (r < 0)
+		return r;
+	m.cpu_ns = cpu_ns;
+	p->meter = m;
+	return 0;
+}
+
+int heap_process_read_last(struct heap_process *p, int counters_fd)
+{
+	struct heap_meter m;
+	int r = heap_process_read(p, counters_fd);
+
+	if (r >= 0)
+		return r;
+	r = read_counters(p, counters_fd, &m);
+	if (r < 0)
+		return r;
+	m.cpu_ns = p->meter.cpu_ns + (uint64_t)heap_budget_cost_ns(&p->budget, &m);
 	p->meter = m;
 	return 0;
 }
@@ -312,6 +340,20 @@ bool heap_process_has_allocator(const struct heap_process *p)
 	const struct heap_allocator *const *files;
 
 	return heap_process_files(p, &files) > 0;
+}
+
+void heap_process_describe(const struct heap_process *p, struct source_process *ret)
+{
+	double own = (double)(p->meter.cpu_ns - p->first_cpu_ns) - p->budget.cost_ns;
+
+	ret->pid = p->pid;
+	ret->method = p->sites.method;
+	ret->sites = p->sites.sites;
+	ret->refused = p->sites.refused;
+	ret->files_over = p->sites.files_over;
+	ret->is_waiting = p->turn.is_waiting;
+	ret->is_in = p->budget.is_attached;
+	ret->slow_down = own > 0 ? p->budget.cost_ns / own : 0;
 }
 
 bool heap_process_is_nested(const struct heap_process *p, const struct user_frame *frames, size_t n)

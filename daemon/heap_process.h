@@ -11,6 +11,7 @@
 #include "daemon/heap_turns.h"
 #include "daemon/heap_unseen.h"
 #include "daemon/heap_waits.h"
+#include "daemon/source.h"
 
 struct heap_process_sites {
 	uint32_t sites, refused; /* refused: only where it may not step */
@@ -68,6 +69,9 @@ uint64_t heap_process_program(const struct heap_process *p);
 size_t heap_process_files(const struct heap_process *p, const struct heap_allocator *const **ret);
 bool heap_process_has_allocator(const struct heap_process *p);
 
+/* What status says of it; but for the budget. */
+void heap_process_describe(const struct heap_process *p, struct source_process *ret);
+
 /* Whether a sampled call came out of another probed function of the same allocator, leaf first: that one counts. As
  * each call is sampled for itself, leaving such samples out leaves no bias. */
 bool heap_process_is_nested(const struct heap_process *p, const struct user_frame *frames, size_t n);
@@ -88,3 +92,6 @@ bool heap_process_adapt_interval(struct heap_process *p, uint64_t coarsest);
 /* The map of counters, which has one value a CPU: makes the process known; adds up what was counted. */
 int heap_process_make_known(const struct heap_process *p, int counters_fd);
 int heap_process_read(struct heap_process *p, int counters_fd);
+/* The same of one that may be gone, and its CPU time with it: what its probes have cost since the last time it did use.
+ */
+int heap_process_read_last(struct heap_process *p, int counters_fd);

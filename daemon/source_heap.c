@@ -199,6 +199,13 @@ static void account(struct heap *h, struct heap_process *p)
 		(void)heap_budget_step(&p->budget, &p->meter);
 }
 
+/* It ends: what it was slowed by until then counts, even if nothing else is known of it any more. */
+static void account_last(struct heap *h, struct heap_process *p)
+{
+	if (heap_process_read_last(p, bpf_map__fd(h->skel->maps.heap_processes)) >= 0)
+		(void)heap_budget_step(&p->budget, &p->meter);
+}
+
 static void note_unseen(struct heap *h, struct heap_process *p)
 {
 	h->ledger.refused += p->sites.refused;
@@ -212,7 +219,7 @@ static void forget_process(struct source_instance *i, struct target *t)
 	struct heap *h = i->implementation;
 	uint32_t id = (uint32_t)t->pid;
 
-	account(h, t->process);
+	account_last(h, t->process);
 	heap_budget_end(&t->process->budget);
 	close_window(i, t->process);
 	heap_objects_forget(h->objects, id, drop_live, h);
@@ -763,19 +770,10 @@ static void heap_processes(
 	struct heap *h = i->implementation;
 
 	for (const struct target *t = h->processes; t; t = t->hh.next) {
-		const struct heap_process *p = t->process;
-		double own = (double)(p->meter.cpu_ns - p->first_cpu_ns) - p->budget.cost_ns;
-		each(userdata, &(struct source_process){
-		                       .pid = p->pid,
-		                       .method = p->sites.method,
-		                       .sites = p->sites.sites,
-		                       .refused = p->sites.refused,
-		                       .files_over = p->sites.files_over,
-		                       .is_waiting = p->turn.is_waiting,
-		                       .is_in = p->budget.is_attached,
-		                       .slow_down = own > 0 ? p->budget.cost_ns / own : 0,
-		                       .budget = h->budget,
-		               });
+		struct source_process process = { .budget = h->budget };
+
+		heap_process_describe(t->process, &process);
+		each(userdata, &process);
 	}
 }
 
