@@ -373,17 +373,22 @@ static double percent(json_int_t part, json_int_t whole)
 	return whole > 0 ? 100.0 * (double)part / (double)whole : 0;
 }
 
+/* All of the counts, 0 or not, and what the source has to say besides. */
 static void print_summary(const struct recording *k, const json_t *body, const struct profile *p, const char *path)
 {
-	json_int_t cost = number(body, "cost_cpu_ns"), duration = number(body, "duration_ns");
-	char text[UNITS_TEXT_MAX], caveat[CAVEAT_TEXT_MAX];
+	json_int_t samples = number(body, "samples"), duration = number(body, "duration_ns");
+	char time[UNITS_TEXT_MAX], cost[UNITS_TEXT_MAX], caveat[CAVEAT_TEXT_MAX];
 
-	(void)fprintf(stderr, "%s: %s samples", k->source, units_format_count(text, number(body, "samples")));
-	(void)fprintf(stderr, " in %s", units_format_time(text, (uint64_t)duration));
-	for (size_t at = 0; caveat_next(p, &at, caveat);)
+	(void)fprintf(stderr, "%s: %lld samples in %s, %lld lost, %lld truncated (%.1f %%), ", k->source,
+	        (long long)samples, units_format_time(time, (uint64_t)duration), (long long)number(body, "lost"),
+	        (long long)number(body, "truncated"), percent(number(body, "truncated"), samples));
+	(void)fprintf(stderr, "%lld of %lld frames unsymbolized, own cost %s (%.2f %% of a CPU)",
+	        (long long)number(body, "unsymbolized"), (long long)number(body, "locations"),
+	        units_format_time(cost, (uint64_t)number(body, "cost_cpu_ns")),
+	        percent(number(body, "cost_cpu_ns"), duration));
+	for (size_t at = CAVEATS_OF_ALL; caveat_next(p, &at, caveat);)
 		(void)fprintf(stderr, "; %s", caveat);
-	(void)fprintf(stderr, "; own cost %s (%.2f %% of a CPU): %s\n", units_format_time(text, (uint64_t)cost),
-	        percent(cost, duration), strcmp(path, "-") == 0 ? "standard output" : path);
+	(void)fprintf(stderr, ": %s\n", strcmp(path, "-") == 0 ? "standard output" : path);
 }
 
 static int save(struct record *x, const struct recording *k, const struct daemon_message *m)

@@ -7,5 +7,8 @@
 
 #define CAVEAT_TEXT_MAX 96
 
-/* The next one from *at on, which is 0 at first: "1,234 samples lost". False: there is no more. */
+/* So many at first are of any source, the rest what a source has to say besides. */
+#define CAVEATS_OF_ALL 4
+
+/* The next one from *at on, which is 0 at first, or CAVEATS_OF_ALL: "1,234 samples lost". False: there is no more. */
 bool caveat_next(const struct profile *p, size_t *at, char text[CAVEAT_TEXT_MAX]);
