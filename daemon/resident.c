@@ -311,7 +311,7 @@ static int by_process(const struct page *a, const struct page *b)
 }
 
 /* What there is of a process, in the two kinds that the kernel tells apart. */
-enum { KIND_PRIVATE, KIND_FILE, KINDS };
+enum { KIND_PRIVATE, KIND_FILE, KINDS, KIND_GONE = KINDS };
 struct kind {
 	double bytes, squares; /* what its pages stand for, and the sum of the squares */
 };
@@ -432,14 +432,20 @@ static struct page *count_process(struct report *t, struct page *first)
 	_cleanup_close_ int dirfd = process_open(t->proc_dirfd, process.pid, process.start_ns), pagemap = -1;
 	struct kind kinds[KINDS] = { 0 };
 	struct page *kept = NULL, *next, *p;
-	double corrections[KINDS], rest;
+	double corrections[KINDS + 1] = { [KIND_GONE] = 0 }, rest;
 
 	if (dirfd >= 0)
 		pagemap = openat(dirfd, "pagemap", O_RDONLY | O_CLOEXEC);
 	for (p = first; p && is_same_process(&process, &p->key.process); p = next) {
 		next = p->hh.next;
 		if (!look_at_page(pagemap, p)) {
-			forget(t->resident, p);
+			bool is_last = !next || !is_same_process(&process, &next->key.process);
+
+			p->kind = KIND_GONE;
+			if (dirfd >= 0 && is_last && !kept)
+				kept = p; /* that tells whose the rest is */
+			else
+				forget(t->resident, p);
 			continue;
 		}
 		kept = kept ? kept : p;

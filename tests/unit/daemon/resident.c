@@ -287,6 +287,35 @@ static void sums_are_what_the_kernel_says_where_chance_explains_it(void **state)
 	assert_int_equal(munmap(area, AREA), 0);
 }
 
+/* What was watched is gone, and nothing has come that would be: the process is still known, by its sum. */
+static void one_whose_pages_are_gone_is_not_forgotten(void **state)
+{
+	_cleanup_(resident_freep) struct resident *r = NULL;
+	char *area = map_area(), *populated;
+	struct resident_stats stats;
+	struct sums sums;
+
+	(void)state;
+	assert_int_equal(resident_new(&RESIDENT_LIMITS_DEFAULT, &r), 0);
+	resident_begin(r, 0);
+	touch(r, area, AREA, 9, &frame_a);
+	(void)report(r, getpid());
+	populated = mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	assert_ptr_not_equal(populated, MAP_FAILED);
+	assert_int_equal(munmap(area, AREA), 0);
+	for (int i = 0; i < 3; i++) {
+		sums = report(r, getpid());
+		assert_int_equal(sums.a, 0);
+		assert_near(sums.unseen, resident_bytes(KIND_PRIVATE) + resident_bytes(KIND_FILE), 0.02);
+		resident_stats(r, &stats);
+		assert_int_equal(stats.pages, 1);
+	}
+	touch(r, populated, AREA, 9, &frame_b);
+	sums = report(r, getpid());
+	assert_near(sums.b, resident_bytes(KIND_PRIVATE), 0.04);
+	assert_int_equal(munmap(populated, AREA), 0);
+}
+
 static void limits_are_counted(void **state)
 {
 	_cleanup_(resident_freep) struct resident *r = NULL;
@@ -312,6 +341,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(children_hold_what_they_got_by_fork),
 	cmocka_unit_test(coarse_faults_of_one_leave_others_alone),
 	cmocka_unit_test(sums_are_what_the_kernel_says_where_chance_explains_it),
+	cmocka_unit_test(one_whose_pages_are_gone_is_not_forgotten),
 	cmocka_unit_test(limits_are_counted),
 };
 
