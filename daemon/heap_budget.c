@@ -209,6 +209,7 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 		more.attached_ns = more.total_ns;
 		more.cost_ns = likely;
 		more.attached = progress;
+		more.chance = progress * now->tick;
 		more.hits = hits;
 		more.calls = (double)(now->calls - b->last.calls);
 		more.bytes = (double)(now->bytes - b->last.bytes);

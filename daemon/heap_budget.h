@@ -34,6 +34,7 @@ struct heap_meter {
 	uint64_t bytes;                /* of those calls */
 	uint64_t frees;
 	uint64_t progress; /* in user mode, by ticks: nanoseconds or instructions */
+	double tick;       /* progress that one of the last ones stands for */
 };
 
 struct heap_budget {

@@ -25,6 +25,8 @@
 #define SAMPLE_NS 12000.0 /* a stack, and its way through the ring (bench/heap) */
 /* Of a hit's price: by how much more the code after it can be slowed than our own (bench/heap-bias). */
 #define USER_ERROR_SHARE 0.1
+/* And so much of it at least (bench/heap-bias), if it is as much for our own. */
+#define USER_LEAST_SHARE 0.03
 #define CALLS 16384
 #define SPINS 8000000 /* some milliseconds */
 #define TICK_TRIES 5
@@ -296,7 +298,7 @@ int heap_calibrate(
 	return 0;
 }
 
-void heap_calibration_prices(const struct heap_calibration *c, double tick, struct heap_prices *ret)
+void heap_calibration_prices(const struct heap_calibration *c, const struct heap_ticks *ticks, struct heap_prices *ret)
 {
 	bool by_instructions = features_has(FEATURE_USER_INSTRUCTIONS); /* probes add none */
 
@@ -305,7 +307,9 @@ void heap_calibration_prices(const struct heap_calibration *c, double tick, stru
 		.sample_ns = MAX(SAMPLE_NS, c->hit_ns),
 		.user = { .ns = by_instructions ? 0 : c->user_ns,
 		        .error_ns = by_instructions ? 0 : USER_ERROR_SHARE * c->hit_ns,
-		        .tick = tick },
+		        .least_ns = by_instructions ? 0 : MIN(c->user_ns, USER_LEAST_SHARE * c->hit_ns),
+		        .tick = heap_ticks_progress_of_many(ticks),
+		        .tick_out = heap_ticks_progress_of_few(ticks) },
 	};
 	log_debug("heap: a hit costs %.0f ns here, the code after it %.0f ns more, a tick %.0f ns", c->hit_ns,
 	        c->user_ns, c->tick_ns);

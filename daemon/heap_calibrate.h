@@ -2,6 +2,7 @@
  * slower the program's own code runs for it. */
 #pragma once
 #include "daemon/heap_process.h"
+#include "daemon/heap_ticks.h"
 
 struct heap_calibration {
 	double hit_ns;  /* of CPU time */
@@ -13,5 +14,5 @@ struct heap_calibration {
  * on an instruction that the kernel must single-step. Takes some 0.1 s. -ENOTSUP: no way to probe here. */
 int heap_calibrate(
         const struct heap_programs *programs, int processes_fd, bool is_stepped, struct heap_calibration *ret);
-/* What accounts begin with; tick: progress that a tick stands for. */
-void heap_calibration_prices(const struct heap_calibration *c, double tick, struct heap_prices *ret);
+/* What accounts begin with. */
+void heap_calibration_prices(const struct heap_calibration *c, const struct heap_ticks *ticks, struct heap_prices *ret);

@@ -11,6 +11,9 @@
 #define LEARNED_STRETCHES 48.0
 /* What a free and an allocation cost the code after them differs by so much of it (standard error). */
 #define KINDS_DIFFER 0.25
+/* And what the program does on its own takes it so much more or less time while probes are in (standard error): its
+ * threads, for one, are in each other's way less (bench/heap-bias). */
+#define OWN_DIFFERS 0.08
 /* Hits by call of the two kinds that are too alike to learn from. */
 #define KINDS_APART_MIN 0.2
 /* Stretches that differ up to so many times as much as chance makes them (mean square) are taken for alike. */
@@ -20,8 +23,9 @@
  * as many. */
 #define SHORT_SCALE 25.0
 #define SHORT_OTHERS 2
-/* Where no probes are in, one tick stands for up to so many (heap_ticks.c). */
-#define TICKS_SLOWER 10
+/* By so much of it stretches may differ in what an allocation takes (standard deviation, beyond chance) and be alike.
+ */
+#define ALIKE 0.3
 /* What probes are taken to cost is off by so much of it (standard error): before it is learned a program may differ,
  * and one that wakes up for each hit pays several times as much as one whose probes are warm. */
 #define COST_ERROR 1.0
@@ -38,6 +42,7 @@ static void add_stretch(struct heap_stretch *s, const struct heap_stretch *more)
 	s->attached_ns += more->attached_ns;
 	s->cost_ns += more->cost_ns;
 	s->attached += more->attached;
+	s->chance += more->chance;
 	s->hits += more->hits;
 	s->calls += more->calls;
 	s->bytes += more->bytes;
@@ -56,6 +61,7 @@ static void add_to_kind(struct heap_kind *k, const struct heap_stretch *s)
 {
 	k->n++;
 	k->attached += s->attached;
+	k->chance += s->chance;
 	k->calls += s->calls;
 	k->hits += s->hits;
 	k->attached2 += s->attached * s->attached;
@@ -67,8 +73,8 @@ static void fade(struct heap_kind *k)
 {
 	double by = k->n > LEARNED_STRETCHES ? LEARNED_STRETCHES / k->n : 1;
 
-	*k = (struct heap_kind){ k->n * by, k->attached * by, k->calls * by, k->hits * by, k->attached2 * by,
-		k->calls2 * by, k->attached_calls * by };
+	*k = (struct heap_kind){ k->n * by, k->attached * by, k->chance * by, k->calls * by, k->hits * by,
+		k->attached2 * by, k->calls2 * by, k->attached_calls * by };
 }
 
 /* User time by call: x, and its variance, from how many ticks came and from how stretches differ, whichever is more. */
@@ -77,7 +83,7 @@ struct by_call {
 	bool is_known;
 };
 
-static struct by_call by_call_of(const struct heap_kind *k, double tick)
+static struct by_call by_call_of(const struct heap_kind *k)
 {
 	struct by_call r = { 0 };
 	double squares;
@@ -86,7 +92,7 @@ static struct by_call by_call_of(const struct heap_kind *k, double tick)
 		return r;
 	r.x = k->attached / k->calls;
 	r.hits = k->hits / k->calls;
-	r.variance = r.x * tick / k->calls;
+	r.variance = k->chance / (k->calls * k->calls);
 	if (k->n >= MIN_FOR_SPREAD) {
 		squares = k->attached2 - 2 * r.x * k->attached_calls + r.x * r.x * k->calls2;
 		r.variance = MAX(r.variance, squares * k->n / (k->n - 1) / (k->calls * k->calls));
@@ -105,8 +111,8 @@ static double user_ns(const struct heap_estimate *e, const struct moves *m)
 {
 	double guess = MAX(e->price.ns + m->guess * e->price.error_ns, 0.0),
 	       known = e->price.error_ns * e->price.error_ns;
-	const struct by_call whole = by_call_of(&e->learned[HEAP_STRETCH_WHOLE], e->price.tick),
-	                     calls = by_call_of(&e->learned[HEAP_STRETCH_CALLS], e->price.tick);
+	const struct by_call whole = by_call_of(&e->learned[HEAP_STRETCH_WHOLE]),
+	                     calls = by_call_of(&e->learned[HEAP_STRETCH_CALLS]);
 	double apart = whole.hits - calls.hits, u, variance;
 
 	if (known <= 0 || !whole.is_known || !calls.is_known || apart < KINDS_APART_MIN)
@@ -115,8 +121,8 @@ static double user_ns(const struct heap_estimate *e, const struct moves *m)
 	            m->x[HEAP_STRETCH_CALLS] * sqrt(calls.variance)) /
 	    apart;
 	variance = (whole.variance + calls.variance) / (apart * apart);
-	u *= 1 + m->kinds_differ * KINDS_DIFFER;
-	return MAX((u * known + guess * variance) / (known + variance), 0.0);
+	u = MAX((u * known + guess * variance) / (known + variance), e->price.least_ns);
+	return u * (1 + m->kinds_differ * KINDS_DIFFER);
 }
 
 double heap_estimate_user_ns(const struct heap_estimate *e)
@@ -131,31 +137,37 @@ double heap_estimate_user_ns(const struct heap_estimate *e)
 struct pool {
 	struct by_call by_call;
 	double own_part;
+	bool is_alike;
 };
 
 static struct pool pool_of(const struct heap_estimate *e, enum heap_stretch_kind kind)
 {
 	struct heap_kind k = { 0 };
 	struct pool p = { 0 };
-	double by_chance;
+	double by_chance = 0, beyond = 0, squares = 0;
 
 	for (unsigned i = 0; i < e->n; i++)
 		if (e->stretches[i].kind == kind)
 			add_to_kind(&k, &e->stretches[i]);
-	p.by_call = by_call_of(&k, e->price.tick);
+	p.by_call = by_call_of(&k);
 	p.own_part = 1;
+	p.is_alike = k.n < 2;
 	if (!p.by_call.is_known || k.n < 2)
 		return p;
-	by_chance = 0;
 	for (unsigned i = 0; i < e->n; i++) {
 		const struct heap_stretch *s = &e->stretches[i];
-		double expected = p.by_call.x * s->calls, off = s->attached - expected;
+		double expected = p.by_call.x * s->calls, off = s->attached - expected, chance;
 
-		if (s->kind == kind && expected > 0)
-			by_chance += off * off / (expected * e->price.tick + e->price.tick * e->price.tick);
+		if (s->kind != kind || expected <= 0)
+			continue;
+		/* as if as many ticks had come as can be expected */
+		chance = k.chance / k.attached * expected + e->price.tick * e->price.tick;
+		by_chance += off * off / chance / (k.n - 1);
+		beyond += off * off * k.n / (k.n - 1) - chance;
+		squares += expected * expected;
 	}
-	by_chance /= k.n - 1;
 	p.own_part = MAX(0.0, 1 - CHANCE / MAX(by_chance, CHANCE));
+	p.is_alike = beyond <= ALIKE * ALIKE * squares;
 	return p;
 }
 
@@ -163,15 +175,15 @@ static struct pool pool_of(const struct heap_estimate *e, enum heap_stretch_kind
  * tick might have come while the probes were out, none is not taken for a proof. */
 static double error_out_of_ticks(const struct heap_estimate *e, const struct heap_stretch *all)
 {
-	double slow = e->price.tick * TICKS_SLOWER, out = MAX(all->total - all->attached, 0.0) + slow;
+	double slow = e->price.tick_out, out = MAX(all->total - all->attached, 0.0) + slow;
 
 	return out / (all->attached + out) * sqrt(slow / out);
 }
 
 static double error_of_ticks(const struct heap_estimate *e, const struct heap_stretch *all)
 {
-	double out = MAX(all->total - all->attached, 0.0) + e->price.tick * TICKS_SLOWER;
-	double in = out / (all->attached + out) * sqrt(e->price.tick / MAX(all->attached, e->price.tick));
+	double out = MAX(all->total - all->attached, 0.0) + e->price.tick_out, tick = e->price.tick;
+	double in = out / (all->attached + out) * sqrt(MAX(all->chance, tick * tick)) / MAX(all->attached, tick);
 
 	return hypot(in, error_out_of_ticks(e, all));
 }
@@ -227,6 +239,7 @@ static double total_progress(const struct heap_stretch *s, double own, bool by_t
 
 struct total {
 	double estimate, estimate2, estimate_total, total, total2, own;
+	double seen, seen2, seen_own, own2;
 };
 
 static void add_up(const struct heap_estimate *e, const struct pool *pools, const struct moves *m, struct total *ret)
@@ -247,6 +260,10 @@ static void add_up(const struct heap_estimate *e, const struct pool *pools, cons
 		ret->total += total;
 		ret->total2 += total * total;
 		ret->own += MIN(own, total);
+		ret->seen += s->bytes;
+		ret->seen2 += s->bytes * s->bytes;
+		ret->seen_own += s->bytes * own;
+		ret->own2 += own * own;
 	}
 }
 
@@ -316,33 +333,58 @@ bool heap_estimate_is_full(const struct heap_estimate *e)
 	return e->n == HEAP_STRETCHES_MAX;
 }
 
-/* How much the bytes by progress differ from stretch to stretch: one standard error of the total, relative. */
-static double spread(const struct heap_estimate *e, const struct total *t)
+/* Of alike stretches a small one is nothing by itself. */
+static double told_by(const struct total *t, bool is_alike)
 {
-	double n = e->n, rate = t->estimate / t->total;
-	double squares = t->estimate2 - 2 * rate * t->estimate_total + rate * rate * t->total2;
-
-	return sqrt(MAX(squares, 0.0) * n / (n - 1) * (1 - t->own / t->total)) / t->estimate;
+	return is_alike && t->own > 0 ? t->seen * MAX(t->total / t->own, 1.0) : t->estimate;
 }
 
-/* What the total moves, either way, when an input is moved by its standard error: relative. */
-static double moved(const struct heap_estimate *e, const struct pool *pools, double estimate, const struct moves *up)
+/* How much the bytes by progress differ from stretch to stretch: one standard error of the total, relative. */
+static double spread(const struct heap_estimate *e, const struct total *t, bool is_alike)
+{
+	double n = e->n, rate = is_alike ? t->seen / t->own : t->estimate / t->total, squares;
+
+	if (is_alike)
+		squares = t->seen2 - 2 * rate * t->seen_own + rate * rate * t->own2;
+	else
+		squares = t->estimate2 - 2 * rate * t->estimate_total + rate * rate * t->total2;
+	return sqrt(MAX(squares, 0.0) * n / (n - 1) * (1 - t->own / t->total)) / (is_alike ? t->seen : t->estimate);
+}
+
+/* What the total moves, either way, when an input is moved by its standard error, and by how much it is more in the
+ * mean of both: relative. */
+struct moved {
+	double error, more;
+};
+
+static struct moved moved(
+        const struct heap_estimate *e, const struct pool *pools, bool is_alike, const struct moves *up)
 {
 	const struct moves down = { { -up->x[0], -up->x[1] }, -up->guess, -up->kinds_differ };
-	struct total a, b;
+	double either_way, one_way, estimate, more, less;
+	struct total t;
 
-	add_up(e, pools, up, &a);
-	add_up(e, pools, &down, &b);
-	return MAX(fabs(a.estimate - b.estimate) / 2, MAX(estimate - a.estimate, estimate - b.estimate)) / estimate;
+	add_up(e, pools, &(struct moves){ 0 }, &t);
+	estimate = told_by(&t, is_alike);
+	add_up(e, pools, up, &t);
+	more = told_by(&t, is_alike);
+	add_up(e, pools, &down, &t);
+	less = told_by(&t, is_alike);
+	either_way = fabs(more - less) / 2;
+	one_way = MAX(estimate - more, estimate - less);
+	return (struct moved){ MAX(either_way, one_way) / estimate, (more + less) / (2 * estimate) - 1 };
 }
 
-static double common_error(const struct heap_estimate *e, const struct pool *pools, double estimate)
+/* Of all that is wrong alike in all stretches. */
+static struct moved moved_by_all(const struct heap_estimate *e, const struct pool *pools, bool is_alike)
 {
-	double x = hypot(moved(e, pools, estimate, &(struct moves){ .x = { 1, 0 } }),
-	        moved(e, pools, estimate, &(struct moves){ .x = { 0, 1 } }));
+	const struct moved whole = moved(e, pools, is_alike, &(struct moves){ .x = { [HEAP_STRETCH_WHOLE] = 1 } }),
+	                   calls = moved(e, pools, is_alike, &(struct moves){ .x = { [HEAP_STRETCH_CALLS] = 1 } }),
+	                   guess = moved(e, pools, is_alike, &(struct moves){ .guess = 1 }),
+	                   differ = moved(e, pools, is_alike, &(struct moves){ .kinds_differ = 1 });
 
-	return hypot(x, hypot(moved(e, pools, estimate, &(struct moves){ .guess = 1 }),
-	                        moved(e, pools, estimate, &(struct moves){ .kinds_differ = 1 })));
+	return (struct moved){ hypot(hypot(whole.error, calls.error), hypot(guess.error, differ.error)),
+		MAX(whole.more + calls.more, 0.0) };
 }
 
 /* Two standard errors hold for 95 of 100 windows when their variance is known; from n stretches it is itself a guess:
@@ -350,14 +392,14 @@ static double common_error(const struct heap_estimate *e, const struct pool *poo
 static void judge(const struct heap_estimate *e, struct heap_window *ret)
 {
 	const struct pool pools[] = { pool_of(e, HEAP_STRETCH_WHOLE), pool_of(e, HEAP_STRETCH_CALLS) };
-	double told = 0, seen = 0, common, student, out;
+	double told = 0, common, student, out;
+	struct moved by_all;
+	bool is_alike;
 	struct heap_stretch all;
 	struct total t;
 
-	for (unsigned i = 0; i < e->n; i++) {
+	for (unsigned i = 0; i < e->n; i++)
 		told += e->told[i];
-		seen += e->stretches[i].bytes;
-	}
 	add_up(e, pools, &(struct moves){ 0 }, &t);
 	sum_up(e, &all);
 	ret->is_by_time = is_by_time(e);
@@ -366,17 +408,21 @@ static void judge(const struct heap_estimate *e, struct heap_window *ret)
 		ret->error = 2 * out;
 		return;
 	}
-	common = common_error(e, pools, t.estimate);
-	/* the mean of a reciprocal is more than the reciprocal of the mean */
-	ret->factor = MAX(t.estimate / (1 + common * common), seen) / told;
-	common = hypot(common, out);
+	is_alike = !ret->is_by_time && e->n > 1 && pools[0].is_alike && pools[1].is_alike;
+	by_all = moved_by_all(e, pools, is_alike);
+	ret->factor = MAX(t.estimate / (1 + by_all.more), t.seen) / told;
+	if (is_alike)
+		ret->seen_factor = MAX(t.total / t.own / (1 + by_all.more), 1.0);
+	common = hypot(by_all.error, out);
+	if (!ret->is_by_time && e->price.error_ns > 0)
+		common = hypot(common, OWN_DIFFERS * (1 - t.own / t.total));
 	if (e->n <
 	        2) { /* one look says nothing of its spread: nothing at all may have happened else, or as much again */
 		ret->error = hypot(2 * common, t.total / t.own - 1);
 		return;
 	}
 	student = 2 * (1 + 1.5 / (e->n - 1));
-	ret->error = student * hypot(common, spread(e, &t));
+	ret->error = hypot(2 * common, student * spread(e, &t, is_alike));
 }
 
 void heap_estimate_close_window(struct heap_estimate *e, struct heap_window *ret)

@@ -23,8 +23,13 @@
  * probes had hardly come in when the account was empty, would make a single sample stand for a second or two: it is
  * taken together with the next one.
  *
+ * A stretch stands for its time, but where stretches are alike in x, what one that saw little has seen is not worth
+ * more for that: all are put together then (a combined ratio estimator), and shares of stacks are as certain as what
+ * was seen in all can make them.
+ *
  * The error: what the total moves when x of each kind, the first guess, and what is not known of u are moved by their
- * standard errors, and how much the bytes differ from stretch to stretch.
+ * standard errors, and how much the bytes differ from stretch to stretch. As the total is a reciprocal of the program's
+ * progress, it moves up further than down: by half the difference it is too high in the mean, which is taken off.
  *
  * Pure: counts in, numbers out. */
 #pragma once
@@ -40,7 +45,9 @@ enum heap_stretch_kind {
 struct heap_user_price {
 	double ns;       /* by which a hit slows the code after it; 0 where progress does not know of it */
 	double error_ns; /* standard error of that */
-	double tick;     /* progress that one tick stands for while probes are in */
+	double least_ns; /* it is not less, whatever program it is */
+	double tick;     /* progress that one tick stands for while probes are in, if as many come as can */
+	double tick_out; /* and where none are */
 };
 
 /* Of some time: counts, and what was seen of them while the probes were in. */
@@ -48,6 +55,7 @@ struct heap_stretch {
 	double total_ns, attached_ns; /* of the program's own CPU time, net of what the probes took */
 	double cost_ns;               /* that, meanwhile, at a price that may be off */
 	double total, attached;       /* progress */
+	double chance;                /* variance of attached, from how many ticks told it */
 	double hits, calls, bytes;    /* seen */
 	enum heap_stretch_kind kind;
 };
@@ -56,7 +64,7 @@ struct heap_stretch {
 
 /* Of one kind, in the last some dozen stretches. */
 struct heap_kind {
-	double n, attached, calls, hits, attached2, calls2, attached_calls;
+	double n, attached, chance, calls, hits, attached2, calls2, attached_calls;
 };
 
 struct heap_estimate {
@@ -87,6 +95,9 @@ bool heap_estimate_is_full(const struct heap_estimate *e);
 
 struct heap_window {
 	double factor; /* by which all that was scaled in the window is multiplied */
+	/* Where its stretches are alike, one that saw much says more than one that saw little: what was allocated is
+	 * what was seen, not scaled, times this. 0: they are not. */
+	double seen_factor;
 	/* Relative error of the total beside that of sampling which 95 of 100 windows keep within; 0 where the probes
 	 * were in all the time. Above HEAP_ERROR_MAX it is as good as not known. */
 	double error;

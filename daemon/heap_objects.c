@@ -25,13 +25,17 @@ struct sums {
 	double alloc_objects, alloc_bytes, inuse_objects, inuse_bytes;
 };
 
+struct allocated {
+	double objects, bytes, variance; /* of bytes */
+};
+
 /* What is settled of one stack of one process, and waits to be told. */
 struct settled {
 	struct settled_key {
 		uint32_t pid, stack;
 	} key;
-	struct sums sums;
-	double variance; /* of alloc_bytes */
+	struct allocated seen, scaled;
+	double inuse_objects, inuse_bytes;
 	UT_hash_handle hh;
 };
 
@@ -199,6 +203,13 @@ static struct settled *settled_of(struct heap_objects *h, const struct settled_k
 	return NULL;
 }
 
+static void add_allocated(struct allocated *a, const struct object *o, double scale)
+{
+	a->objects += o->weight * scale;
+	a->bytes += o->weight * o->size_bytes * scale;
+	a->variance += o->weight * (o->weight - 1) * o->size_bytes * o->size_bytes * scale * scale;
+}
+
 static void settle(struct heap_objects *h, struct object *o, double scale, double inuse_scale)
 {
 	const struct settled_key key = { .pid = o->pid, .stack = o->stack };
@@ -213,14 +224,13 @@ static void settle(struct heap_objects *h, struct object *o, double scale, doubl
 		return;
 	}
 	if (!o->is_told) {
-		s->sums.alloc_objects += o->weight * scale;
-		s->sums.alloc_bytes += o->weight * o->size_bytes * scale;
-		s->variance += o->weight * (o->weight - 1) * o->size_bytes * o->size_bytes * scale * scale;
+		add_allocated(&s->seen, o, 1);
+		add_allocated(&s->scaled, o, scale);
 		o->is_told = 1;
 	}
 	if (is_in_use) {
-		s->sums.inuse_objects += o->weight * inuse_scale;
-		s->sums.inuse_bytes += o->weight * o->size_bytes * inuse_scale;
+		s->inuse_objects += o->weight * inuse_scale;
+		s->inuse_bytes += o->weight * o->size_bytes * inuse_scale;
 	}
 }
 
@@ -245,33 +255,35 @@ static int64_t whole(double value, double *carry)
 	return (int64_t)rounded;
 }
 
-static void tell(
-        struct heap_objects *h, const struct settled *settled, double factor, heap_objects_each_t each, void *userdata)
+static void tell(struct heap_objects *h, const struct settled *settled, double factor, double seen_factor,
+        heap_objects_each_t each, void *userdata)
 {
-	const struct sums *sums = &settled->sums;
+	const struct allocated *a = seen_factor > 0 ? &settled->seen : &settled->scaled;
+	double by = seen_factor > 0 ? seen_factor : factor;
 	struct heap_objects_values values = {
-		.alloc_objects = whole(sums->alloc_objects * factor, &h->carry.alloc_objects),
-		.alloc_bytes = whole(sums->alloc_bytes * factor, &h->carry.alloc_bytes),
-		.inuse_objects = whole(sums->inuse_objects * factor, &h->carry.inuse_objects),
-		.inuse_bytes = whole(sums->inuse_bytes * factor, &h->carry.inuse_bytes),
+		.alloc_objects = whole(a->objects * by, &h->carry.alloc_objects),
+		.alloc_bytes = whole(a->bytes * by, &h->carry.alloc_bytes),
+		.inuse_objects = whole(settled->inuse_objects * factor, &h->carry.inuse_objects),
+		.inuse_bytes = whole(settled->inuse_bytes * factor, &h->carry.inuse_bytes),
 	};
 	struct sample s;
 
-	h->told_bytes += sums->alloc_bytes * factor;
-	h->told_variance += settled->variance * factor * factor;
+	h->told_bytes += a->bytes * by;
+	h->told_variance += a->variance * by * by;
 	keeper_get(h->stacks, settled->key.stack, &s);
 	s.time_ns = clock_now_ns(CLOCK_REALTIME);
 	each(userdata, &s, &values);
 }
 
-void heap_objects_report(struct heap_objects *h, uint32_t pid, double factor, heap_objects_each_t each, void *userdata)
+void heap_objects_report(struct heap_objects *h, uint32_t pid, double factor, double seen_factor,
+        heap_objects_each_t each, void *userdata)
 {
 	struct settled *s, *next;
 
 	HASH_ITER (hh, h->settled, s, next) {
 		if (pid != 0 && s->key.pid != pid)
 			continue;
-		tell(h, s, factor, each, userdata);
+		tell(h, s, factor, seen_factor, each, userdata);
 		remove_settled(h, s);
 	}
 }

@@ -47,8 +47,10 @@ struct heap_objects_values {
 	int64_t alloc_objects, alloc_bytes, inuse_objects, inuse_bytes;
 };
 typedef void (*heap_objects_each_t)(void *userdata, struct sample *s, const struct heap_objects_values *values);
-/* Tells what was settled of one process (0: all), times factor, by stack, and forgets it. */
-void heap_objects_report(struct heap_objects *h, uint32_t pid, double factor, heap_objects_each_t each, void *userdata);
+/* Tells what was settled of one process (0: all), times factor, by stack, and forgets it. Where seen_factor is not 0,
+ * what was allocated is told as it was seen, whatever scale it was settled with, times that. */
+void heap_objects_report(struct heap_objects *h, uint32_t pid, double factor, double seen_factor,
+        heap_objects_each_t each, void *userdata);
 /* Relative standard error of the bytes told as allocated since the last call, from sampling alone: the variance of a
  * Poisson sample's weight, w^2 (1 - 1/w), added up. */
 double heap_objects_error(struct heap_objects *h);

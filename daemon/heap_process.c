@@ -128,7 +128,9 @@ static int read_counters(struct heap_process *p, int counters_fd, struct heap_me
 	int cpus = libbpf_num_possible_cpus();
 	uint32_t id = (uint32_t)p->pid;
 
-	*ret = (struct heap_meter){ .time_ns = clock_now_ns(CLOCK_MONOTONIC), .denied_ns = p->meter.denied_ns };
+	*ret = (struct heap_meter){
+		.time_ns = clock_now_ns(CLOCK_MONOTONIC), .denied_ns = p->meter.denied_ns, .tick = p->meter.tick
+	};
 	if (!p->counters)
 		p->counters = calloc((size_t)MAX(cpus, 1), sizeof(*p->counters));
 	if (!p->counters)

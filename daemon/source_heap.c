@@ -44,7 +44,7 @@
 #define RESCAN_NS NS_PER_SEC
 /* Of a hit's price, for the link of each other process at the same place (docs/profiles/heap.md). */
 #define LINK_SHARE 0.045
-#define TICKS_FAST_NS NS_PER_SEC /* many ticks after probes went in for the first time */
+#define TICKS_MANY_NS NS_PER_SEC /* many ticks after probes went in for the first time */
 #define TARGETS_MAX (HEAP_PROCESSES_MAX / 2)
 #define LINKS_FILES_WANTED 16384
 #define FORK_SCAN_AFTER_NS (20 * NS_PER_MS) /* most children of fork run another program by then, or are gone */
@@ -128,7 +128,7 @@ static void tell(struct source_instance *i, struct heap_process *p)
 
 	heap_estimate_close_window(&p->budget.estimate, &w);
 	label(h->labels, p);
-	heap_objects_report(h->objects, (uint32_t)p->pid, w.factor, deliver, i);
+	heap_objects_report(h->objects, (uint32_t)p->pid, w.factor, w.seen_factor, deliver, i);
 	*(w.is_by_time ? &p->common_bytes : &p->error_bytes) += w.error * (h->ledger.told_bytes - before);
 }
 
@@ -190,6 +190,7 @@ static struct target *find(struct heap *h, pid_t pid)
 
 static int read_meter(struct heap *h, struct heap_process *p)
 {
+	p->meter.tick = heap_ticks_progress(h->ticks);
 	return heap_process_read(p, bpf_map__fd(h->skel->maps.heap_processes));
 }
 
@@ -291,6 +292,21 @@ static bool may_enter(struct heap *h, struct heap_process *p)
 	return true;
 }
 
+/* A program that is slowed down much comes only a little way while its probes are in: many ticks then, to tell how
+ * far. */
+static void set_ticks(struct heap *h)
+{
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+	bool many = false;
+
+	for (const struct target *t = h->processes; t; t = t->hh.next) {
+		const struct heap_process *p = t->process;
+
+		many |= heap_probing_is_in(p->probing) && (p->is_duty || now - p->last_attach_ns < TICKS_MANY_NS);
+	}
+	heap_ticks_want_many(h->ticks, many);
+}
+
 /* Taking probes in and out takes the kernel tens of milliseconds, in threads of their own (heap_probing.h), and they go
  * one by one: so what counts is the gate, which opens when all are in and closes before any is out. */
 static void attach(struct source_instance *i, struct heap_process *p)
@@ -322,6 +338,7 @@ static void on_changed(void *userdata)
 	if (!heap_probing_is_in(p->probing) || p->budget.is_attached)
 		return;
 	p->last_attach_ns = clock_now_ns(CLOCK_MONOTONIC);
+	set_ticks(t->instance->implementation);
 	open_gate(t->instance->implementation, p);
 }
 
@@ -467,21 +484,6 @@ static bool is_due(const struct heap *h, const struct target *t)
 	const struct heap_process *p = t->process;
 
 	return !is_crowded(h) || p->turn.has_place || ((unsigned)t->pid + h->steps) % STEPS_OUT == 0;
-}
-
-/* A program that is slowed down much comes only a little way while its probes are in: many ticks then, to tell how
- * far. */
-static void set_ticks(struct heap *h)
-{
-	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
-	bool fast = false;
-
-	for (const struct target *t = h->processes; t; t = t->hh.next) {
-		const struct heap_process *p = t->process;
-
-		fast |= p->budget.is_attached && (p->is_duty || now - p->last_attach_ns < TICKS_FAST_NS);
-	}
-	heap_ticks_set_fast(h->ticks, fast);
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
@@ -699,7 +701,7 @@ static int heap_prepare(struct source_instance *i, struct heap *h)
 	if (r < 0)
 		return r;
 	h->stepped_ns = stepped.hit_ns;
-	heap_calibration_prices(&c, heap_ticks_progress(h->ticks), &h->prices);
+	heap_calibration_prices(&c, h->ticks, &h->prices);
 	return heap_probings_new(code_loop(i->params.code), &h->programs, &h->probings);
 }
 

@@ -10,6 +10,7 @@
 #define HIT_NS 1500
 #define SAMPLE_NS 12000
 #define USER_NS 100
+#define TICK (0.1 * MS)
 #define STEPS_MAX 12000
 
 /* A program that runs for run of its time (1: always), with bytes and hits for each ms of its own CPU time, half of
@@ -24,8 +25,9 @@ struct program {
 	double noise;   /* of bytes, from step to step */
 	double hit_ns;  /* true; the budget's first guess is HIT_NS */
 	double user_ns; /* true; the budget's first guess is USER_NS, which it takes to be so far off: */
-	double guess_error_ns;
-	double phase_ms; /* every other phase of so long has ten times less hits and bytes; 0: none */
+	double guess_error_ns, least_ns, guess_ns, price_ns; /* guesses: if they are other ones */
+	double call_more_ns; /* so much more is user_ns for an allocation than for a free */
+	double phase_ms;     /* every other phase of so long has ten times less hits and bytes; 0: none */
 };
 
 struct simulation {
@@ -41,9 +43,9 @@ static double ticks_in(double ms)
 {
 	double ticks = 0;
 
-	for (double left = ms / 0.1 + log(1 - drand48()); left > 0; left += log(1 - drand48()))
+	for (double left = ms / (TICK / MS) + log(1 - drand48()); left > 0; left += log(1 - drand48()))
 		ticks++;
-	return ticks * 0.1 * MS;
+	return ticks * TICK;
 }
 
 static void add_window(struct simulation *s, const struct heap_window *w)
@@ -70,9 +72,13 @@ static void settle(struct simulation *s, bool is_last)
 
 static void simulate(struct simulation *s, const struct program *p, double seconds, uint64_t seed)
 {
-	const struct heap_prices prices = { .hit_ns = HIT_NS,
+	const struct heap_prices prices = { .hit_ns = p->price_ns > 0 ? p->price_ns : HIT_NS,
 		.sample_ns = SAMPLE_NS,
-		.user = { .ns = USER_NS, .error_ns = p->guess_error_ns, .tick = 0.1 * MS } };
+		.user = { .ns = p->guess_ns > 0 ? p->guess_ns : USER_NS,
+		        .error_ns = p->guess_error_ns,
+		        .least_ns = p->least_ns,
+		        .tick = TICK,
+		        .tick_out = TICK } };
 	struct heap_meter now = { .time_ns = seed,
 		.cpu_ns = (uint64_t)(p->ran_s * p->run * NS_PER_SEC),
 		.denied_ns = (uint64_t)(p->ran_s * p->waits * NS_PER_SEC) };
@@ -88,7 +94,8 @@ static void simulate(struct simulation *s, const struct program *p, double secon
 	for (int step = 0; step < seconds * 100; step++) {
 		double slow = p->phase_ms > 0 && fmod(step * 10, 2 * p->phase_ms) >= p->phase_ms ? 0.1 : 1;
 		double part = s->budget.kind == HEAP_STRETCH_CALLS ? 0.5 : 1, per_ms = slow * part * p->hits_per_ms;
-		double price = s->budget.is_attached ? per_ms * (p->hit_ns + SAMPLE_NS / 16.0 + p->user_ns) / MS : 0;
+		double user = (per_ms * p->user_ns + slow * p->hits_per_ms / 2 * p->call_more_ns) / MS;
+		double price = s->budget.is_attached ? per_ms * (p->hit_ns + SAMPLE_NS / 16.0) / MS + user : 0;
 		double paid = s->budget.paid_ns, got = p->waits > 0 ? 10 * p->run : 10; /* of the CPU */
 		double own = MIN(got / (1 + price), 10 * p->run);
 
@@ -103,7 +110,7 @@ static void simulate(struct simulation *s, const struct program *p, double secon
 		s->cost[step] = own * price * MS;
 		s->cost_ms += own * price;
 		s->bytes += own * rate * slow;
-		progress += ticks_in(own + (s->budget.is_attached ? own * per_ms * p->user_ns / MS : 0));
+		progress += ticks_in(own + (s->budget.is_attached ? own * user : 0));
 		if (s->budget.is_attached) {
 			hits += own * per_ms;
 			calls += own * slow * p->hits_per_ms / 2;
@@ -119,7 +126,8 @@ static void simulate(struct simulation *s, const struct program *p, double secon
 			.samples = (uint64_t)samples,
 			.calls = (uint64_t)calls,
 			.bytes = (uint64_t)seen,
-			.progress = (uint64_t)progress };
+			.progress = (uint64_t)progress,
+			.tick = TICK };
 		heap_commons_step(&s->commons, now.time_ns);
 		switch (heap_budget_step(&s->budget, &now)) {
 		case HEAP_DETACH:
@@ -492,13 +500,46 @@ static void the_stated_error_covers_the_real_one(void **state)
 	assert_true(stated / 100 < 0.5);
 }
 
+/* What one hit adds to the code after it is a fifth of what the program does from one to the next, and more after an
+ * allocation than after a free: 16 s of it, seen in half a dozen stretches. */
+static void one_that_does_nothing_but_allocate_is_scaled_right(void **state)
+{
+	double sum = 0, stated = 0;
+	int covered = 0;
+
+	(void)state;
+	srand48(6);
+	for (unsigned run = 0; run < 100; run++) {
+		const struct program p = { .fraction = 0.05,
+			.commons = 0.03,
+			.run = 1,
+			.hits_per_ms = 17000,
+			.hit_ns = 600,
+			.price_ns = 600,
+			.user_ns = 20,
+			.call_more_ns = 10,
+			.guess_error_ns = USER_NS,
+			.guess_ns = 20,
+			.least_ns = 20 };
+		struct simulation s;
+
+		simulate(&s, &p, 16, 77 * run);
+		covered += fabs(s.estimate / s.bytes - 1) <= s.error;
+		sum += s.estimate / s.bytes;
+		stated += s.error;
+	}
+	assert_true(fabs(sum / 100 - 1) < 0.05);
+	assert_true(covered >= 95);
+	assert_true(stated / 100 < 0.4);
+}
+
 /* One that comes to its end soon, or mostly sleeps, and is probed from some time on: it sees a tick or two, or none. */
 static double late_and_short(double in_from_ms, double hits_per_ms, unsigned seed, double *ret_error)
 {
-	const struct heap_prices prices = {
-		.hit_ns = HIT_NS, .sample_ns = SAMPLE_NS, .user = { .ns = USER_NS, .error_ns = USER_NS, .tick = MS }
-	};
-	struct heap_meter now = { .time_ns = seed + 1 };
+	const struct heap_prices prices = { .hit_ns = HIT_NS,
+		.sample_ns = SAMPLE_NS,
+		.user = { .ns = USER_NS, .error_ns = USER_NS, .tick = MS, .tick_out = 10 * MS } };
+	struct heap_meter now = { .time_ns = seed + 1, .tick = MS };
 	double own_ms = 60, bytes_per_ms = 1000, cpu = 0, progress = 0, slow_in = drand48() * 10, fast_in = drand48();
 	struct heap_commons commons;
 	struct heap_budget b;
@@ -559,7 +600,7 @@ static void what_hardly_sees_a_tick_is_scaled_and_says_how_well(void **state)
 /* Of a program that does the same all the time: a second or so each, some of which was seen. */
 static double estimate_with_a_short_one(double ms, bool is_last)
 {
-	const struct heap_user_price user = { .ns = USER_NS, .error_ns = USER_NS, .tick = 0.1 * MS };
+	const struct heap_user_price user = { .ns = USER_NS, .error_ns = USER_NS, .tick = TICK, .tick_out = TICK };
 	const double seen_ms[] = { 10, 10, 10, 10, ms, 10 };
 	double settled = 0, pending = 0;
 	struct heap_estimate e;
@@ -578,6 +619,7 @@ static double estimate_with_a_short_one(double ms, bool is_last)
 		                              .calls = calls,
 		                              .bytes = 100 * calls });
 		e.now.attached = ticks_in(seen_ms[i] + slow_ms);
+		e.now.chance = e.now.attached * TICK;
 		pending += 100 * calls;
 		scale = heap_estimate_close_stretch(&e, i == n - 1).allocated;
 		/* one sample must not stand for as much as thousands of others */
@@ -601,6 +643,44 @@ static void a_stretch_that_is_over_at_once_speaks_for_nobody(void **state)
 	assert_true(fabs(sum / 40 - 1) < 0.1);
 }
 
+/* Stretches of 10 and of 40 ms, a second of time each; what an allocation takes is slower by slow in every other one of
+ * both kinds. */
+static void close_stretches(double slow, struct heap_window *ret)
+{
+	const struct heap_user_price user = { .ns = USER_NS, .error_ns = USER_NS, .tick = TICK, .tick_out = TICK };
+	struct heap_estimate e;
+
+	heap_estimate_init(&e, &user);
+	for (int i = 0; i < 8; i++) {
+		double ms = i % 2 ? 40 : 10, calls = 1000 * ms / (i / 2 % 2 ? slow : 1);
+		struct heap_stretch s = { .total_ns = 1000 * MS,
+			.attached_ns = ms * MS,
+			.cost_ns = calls * HIT_NS,
+			.calls = calls,
+			.hits = calls * (1 + i / 4),
+			.bytes = 100 * calls,
+			.kind = i / 4 ? HEAP_STRETCH_WHOLE : HEAP_STRETCH_CALLS };
+
+		s.attached = ms * MS + s.hits * USER_NS;
+		s.chance = s.attached * TICK;
+		s.total = (1000 - ms) * MS + s.attached;
+		heap_estimate_add(&e, &s);
+		(void)heap_estimate_close_stretch(&e, i == 7);
+	}
+	heap_estimate_close_window(&e, ret);
+}
+
+static void alike_stretches_weigh_by_what_they_saw(void **state)
+{
+	struct heap_window w;
+
+	(void)state;
+	close_stretches(1, &w);
+	assert_true(fabs(w.seen_factor / (8000.0 / 200) - 1) < 0.05);
+	close_stretches(10, &w);
+	assert_true(w.seen_factor == 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(slow_allocators_are_never_detached),
 	cmocka_unit_test(a_program_that_mostly_sleeps_is_seen_whole),
@@ -615,6 +695,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_sleeper_beside_a_busy_one_lives_on_its_own),
 	cmocka_unit_test(phases_of_few_hits_weigh_what_they_are),
 	cmocka_unit_test(the_stated_error_covers_the_real_one),
+	cmocka_unit_test(one_that_does_nothing_but_allocate_is_scaled_right),
+	cmocka_unit_test(alike_stretches_weigh_by_what_they_saw),
 	cmocka_unit_test(a_stretch_that_is_over_at_once_speaks_for_nobody),
 	cmocka_unit_test(what_hardly_sees_a_tick_is_scaled_and_says_how_well),
 };

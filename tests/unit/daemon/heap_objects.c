@@ -33,7 +33,7 @@ static struct told report(struct heap_objects *h, double scale)
 	struct told t = { 0 };
 
 	heap_objects_settle(h, 0, scale, 1);
-	heap_objects_report(h, 0, 1, tell, &t);
+	heap_objects_report(h, 0, 1, 0, tell, &t);
 	return t;
 }
 
@@ -116,13 +116,38 @@ static void what_is_settled_waits_and_is_mended(void **state)
 	assert_int_equal(heap_objects_add(h, 3, &other, 100, 1), 0);
 	heap_objects_settle(h, 7, 4, 1);
 	heap_objects_settle(h, 8, 1, 1);
-	heap_objects_report(h, 7, 0.5, tell, &t);
+	heap_objects_report(h, 7, 0.5, 0, tell, &t);
 	assert_int_equal(t.a.alloc_bytes, (2000 + 400) / 2);
 	assert_int_equal(t.a.alloc_objects, (20 + 4) / 2);
 	assert_int_equal(t.a.inuse_bytes, 1000 / 2);
-	heap_objects_report(h, 0, 1, tell, &t);
+	heap_objects_report(h, 0, 1, 0, tell, &t);
 	assert_int_equal(t.a.alloc_bytes, 1200 + 100);
 	assert_int_equal(report(h, 1).n, 0);
+}
+
+/* A stretch that saw little stands for as much time, but not for more of a mixture that is the same all the time. */
+static void what_was_seen_weighs_alike_where_it_is_asked_for(void **state)
+{
+	_cleanup_(heap_objects_freep) struct heap_objects *h = NULL;
+	struct sample a = sample_of(&frame_a), b = sample_of(&frame_b);
+	struct told t = { 0 };
+
+	(void)state;
+	assert_int_equal(heap_objects_new(&HEAP_OBJECTS_LIMITS_DEFAULT, &h), 0);
+	assert_int_equal(heap_objects_add(h, 1, &a, 100, 1), 0);
+	heap_objects_hold(h, 1, 0x1000);
+	heap_objects_settle(h, 7, 300, 300);
+	heap_objects_forget(h, 7, NULL, NULL);
+	assert_int_equal(heap_objects_add(h, 2, &a, 100, 2), 0);
+	assert_int_equal(heap_objects_add(h, 3, &b, 100, 3), 0);
+	heap_objects_settle(h, 7, 60, 60);
+	heap_objects_report(h, 7, 0.5, 100, tell, &t);
+	assert_int_equal(t.a.alloc_bytes, 30000);
+	assert_int_equal(t.b.alloc_bytes, 30000);
+	assert_int_equal(t.b.alloc_objects, 300);
+	assert_int_equal(t.a.inuse_bytes, 15000);
+	/* w (w - 1) size^2 of the two that stand for more than themselves */
+	assert_true(fabs(heap_objects_error(h) - sqrt(2 * 1 + 3 * 2) / 6) < 0.001);
 }
 
 static void fractions_are_carried(void **state)
@@ -162,6 +187,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(estimates_are_unbiased),
 	cmocka_unit_test(allocated_is_told_once_and_used_until_freed),
 	cmocka_unit_test(what_is_settled_waits_and_is_mended),
+	cmocka_unit_test(what_was_seen_weighs_alike_where_it_is_asked_for),
 	cmocka_unit_test(fractions_are_carried),
 	cmocka_unit_test(limits_are_counted),
 };
