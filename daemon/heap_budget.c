@@ -114,8 +114,18 @@ void heap_budget_init(struct heap_budget *b, double fraction, struct heap_common
 		b->account_ns = b->paid_ns = b->resume_at * account_max(b);
 }
 
+void heap_budget_set_program(struct heap_budget *b, uint64_t program)
+{
+	if (program == b->program)
+		return;
+	b->program = program;
+	b->lesson = heap_lessons_recall(&b->commons->lessons, program);
+	b->stretch_cpu = b->stretch_hits = 0;
+}
+
 void heap_budget_end(struct heap_budget *b)
 {
+	heap_lessons_keep(&b->commons->lessons, b->program, &b->lesson);
 	heap_commons_inherit(b->commons, b->program, b->account_ns);
 	b->account_ns = 0;
 }
@@ -176,8 +186,8 @@ static void learn(struct heap_budget *b, double cpu, double hits, double samples
 	struct heap_lesson *l = &b->lesson;
 
 	if (b->is_attached) {
-		l->stretch_cpu += cpu - samples_ns;
-		l->stretch_hits += hits;
+		b->stretch_cpu += cpu - samples_ns;
+		b->stretch_hits += hits;
 	} else { /* hits there are of probes that go in or out */
 		l->out_cpu += MAX(cpu - cost, 0.0);
 		l->out_progress += progress;
@@ -239,14 +249,15 @@ struct heap_scale heap_budget_close_stretch(struct heap_budget *b, bool is_last)
 	struct heap_lesson *l = &b->lesson;
 	struct heap_scale scale = heap_estimate_close_stretch(&b->estimate, is_last);
 
-	if (l->stretch_hits <= 0 || b->estimate.now.hits > 0)
+	if (b->stretch_hits <= 0 || b->estimate.now.hits > 0)
 		return scale;
-	l->in_cpu += l->stretch_cpu;
-	l->in_hits += l->stretch_hits;
+	l->in_cpu += b->stretch_cpu;
+	l->in_hits += b->stretch_hits;
 	l->in_own += b->estimate.last_own;
-	l->stretch_cpu = l->stretch_hits = 0;
+	b->stretch_cpu = b->stretch_hits = 0;
 	if (l->in_hits > LESSON_HITS_MAX)
 		*l = (struct heap_lesson){ l->in_cpu / 2, l->in_hits / 2, l->in_own / 2, l->out_cpu / 2,
-			l->out_progress / 2, 0, 0 };
+			l->out_progress / 2 };
+	heap_lessons_keep(&b->commons->lessons, b->program, l);
 	return scale;
 }

@@ -10,7 +10,8 @@
  * a CPU does not sleep: it counts as if it had got it, for it would pay with the little time that it gets.
  *
  * What a hit costs is learned from the program itself where its probes come out now and then: its CPU time with them
- * in, less what its own progress meanwhile takes when they are out, by hits. Before that is known, and where they never
+ * in, less what its own progress meanwhile takes when they are out, by hits; the next process of the program goes on
+ * with that (heap_lessons.h). Before that is known, and where they never
  * come out, the price from our own process has to do, with a margin.
  *
  * Pure: times and counts in, decisions out. */
@@ -19,6 +20,7 @@
 #include <stdint.h>
 #include "daemon/heap_commons.h"
 #include "daemon/heap_estimate.h"
+#include "daemon/heap_lessons.h"
 
 struct heap_prices {
 	double hit_ns, sample_ns;
@@ -40,7 +42,7 @@ struct heap_meter {
 struct heap_budget {
 	double fraction; /* of its CPU time: 0.03 is three percent */
 	struct heap_commons *commons;
-	uint64_t program; /* tells its executable from others: to be set when it is another one */
+	uint64_t program; /* tells its executable from others */
 	struct heap_prices prices;
 	bool is_attached;
 	enum heap_stretch_kind kind; /* of the stretch, where they are in */
@@ -57,12 +59,9 @@ struct heap_budget {
 	bool is_kind_due;              /* the kind that was not drawn last time */
 	uint64_t stretch_ns;           /* for so long they are in by now */
 	struct heap_estimate estimate; /* fed by heap_budget_step() */
-	struct heap_lesson {
-		double in_cpu, in_hits, in_own;   /* probes in: CPU time without samples, hits, own progress */
-		double out_cpu, out_progress;     /* out */
-		double stretch_cpu, stretch_hits; /* of the stretch that goes on */
-	} lesson;
-	double cost_ns, paid_ns; /* of all probing so far; what was allowed for it */
+	struct heap_lesson lesson;
+	double stretch_cpu, stretch_hits; /* for it, of the stretch that goes on */
+	double cost_ns, paid_ns;          /* of all probing so far; what was allowed for it */
 };
 
 enum heap_verdict { HEAP_STAY, HEAP_ATTACH, HEAP_DETACH };
@@ -71,6 +70,8 @@ enum heap_verdict { HEAP_STAY, HEAP_ATTACH, HEAP_DETACH };
  * One that was busy begins with what it would have in its account. */
 void heap_budget_init(struct heap_budget *b, double fraction, struct heap_commons *commons,
         const struct heap_prices *prices, const struct heap_meter *now, uint64_t age_ns);
+/* It runs this program now, of which the commons may have learned something. */
+void heap_budget_set_program(struct heap_budget *b, uint64_t program);
 /* The process is gone: what it has left, or owes, falls to the commons. */
 void heap_budget_end(struct heap_budget *b);
 /* Whether the commons are open to it: it is not paid as much itself, nor would be if it had not waited for a CPU, and

@@ -11,6 +11,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include "daemon/heap_lessons.h"
 
 /* It holds what so much time brings in. */
 #define HEAP_COMMONS_SECONDS 3.0
@@ -27,6 +28,7 @@ struct heap_commons {
 		uint64_t program;
 		double ns; /* 0: nobody's */
 	} debts[HEAP_DEBTORS_MAX];
+	struct heap_lessons lessons;
 };
 
 void heap_commons_init(struct heap_commons *c, double core_fraction, uint64_t now_ns);

@@ -403,7 +403,7 @@ static int add_process(struct source_instance *i, pid_t pid, uint64_t since_ns, 
 	heap_process_follow_waits(p);
 	heap_budget_init(
 	        &p->budget, h->budget, &h->commons, &h->prices, &p->meter, clock_now_ns(CLOCK_BOOTTIME) - p->start_ns);
-	p->budget.program = heap_process_program(p);
+	heap_budget_set_program(&p->budget, heap_process_program(p));
 	heap_process_add_unseen(p, since_ns);
 	p->is_duty = !heap_budget_may_attach(&p->budget);
 	HASH_ADD_INT(h->processes, pid, t);
@@ -557,7 +557,7 @@ static void on_exec(struct source_instance *i, pid_t pid, uint64_t since_ns, boo
 	heap_objects_forget(h->objects, (uint32_t)pid, drop_live, h);
 	if (by_other_thread)
 		heap_probing_renew(t->process->probing);
-	t->process->budget.program = heap_process_program(t->process);
+	heap_budget_set_program(&t->process->budget, heap_process_program(t->process));
 	t->process->scans = 0;
 	scan(i, t->process);
 }

@@ -342,6 +342,59 @@ static void prices_are_learned(void **state)
 	assert_true(fabs(estimate / bytes - 1) < 0.1);
 }
 
+/* None of which would teach anything alone: 0.15 s each, out and in. */
+static void short_processes_learn_from_those_before(void **state)
+{
+	const struct heap_prices prices = { .hit_ns = HIT_NS,
+		.sample_ns = SAMPLE_NS,
+		.user = { .ns = USER_NS, .error_ns = USER_NS, .tick = TICK, .tick_out = TICK } };
+	const double true_ns = 1.5 * HIT_NS, hits_per_ms = 200;
+	struct heap_commons commons;
+	uint64_t time_ns = 1;
+	struct heap_budget b;
+
+	(void)state;
+	srand48(7);
+	heap_commons_init(&commons, 0.01, time_ns);
+	for (int i = 0; i < 30; i++) {
+		struct heap_meter now = { .time_ns = time_ns, .tick = TICK };
+		double cpu = 0, hits = 0, progress = 0;
+
+		heap_budget_init(&b, 0.03, &commons, &prices, &now, 0);
+		heap_budget_set_program(&b, 11);
+		for (int step = 0; step < 15; step++) {
+			double own = 10;
+
+			b.is_attached = step < 3;
+			if (b.is_attached) {
+				own = 10 / (1 + hits_per_ms * true_ns / MS);
+				hits += own * hits_per_ms;
+			}
+			cpu += 10;
+			progress += ticks_in(own);
+			time_ns += (uint64_t)(10 * MS);
+			now.time_ns = time_ns;
+			now.cpu_ns = (uint64_t)(cpu * MS);
+			now.hits = now.calls = (uint64_t)hits;
+			now.bytes = 100 * now.calls;
+			now.progress = (uint64_t)progress;
+			(void)heap_budget_step(&b, &now);
+		}
+		heap_budget_end(&b);
+		(void)heap_budget_close_stretch(&b, true);
+	}
+	heap_budget_init(&b, 0.03, &commons, &prices, &(struct heap_meter){ .time_ns = time_ns }, 0);
+	heap_budget_set_program(&b, 12);
+	assert_true(heap_budget_hit_ns(&b) == 1.25 * HIT_NS);
+	heap_budget_set_program(&b, 11);
+	assert_true(fabs(heap_budget_hit_ns(&b) / true_ns - 1) < 0.15);
+	for (uint64_t other = 100; other < 100 + HEAP_LESSONS_MAX; other++)
+		heap_lessons_keep(&commons.lessons, other, &b.lesson);
+	heap_budget_set_program(&b, 13);
+	heap_budget_set_program(&b, 11); /* others were heard of since */
+	assert_true(heap_budget_hit_ns(&b) == 1.25 * HIT_NS);
+}
+
 /* A make of many short programs: only the first few have credit at once. */
 static void many_new_programs_cost_no_more_than_the_commons(void **state)
 {
@@ -391,9 +444,9 @@ static double cost_of_debtors(uint64_t program, uint64_t other, double *ret_agai
 
 		heap_commons_step(&commons, now.time_ns);
 		heap_budget_init(&newcomer, 0.03, &commons, &prices, &now, 0);
-		newcomer.program = other;
+		heap_budget_set_program(&newcomer, other);
 		heap_budget_init(&b, 0.03, &commons, &prices, &now, 0);
-		b.program = program;
+		heap_budget_set_program(&b, program);
 		if (i > 0 && *ret_other_s == 0 && heap_budget_may_attach(&newcomer))
 			*ret_other_s = (double)i / 100;
 		if (i > 0 && *ret_again_s == 0 && heap_budget_may_attach(&b))
@@ -690,6 +743,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(one_that_is_busy_by_turns_keeps_its_budget),
 	cmocka_unit_test(one_that_the_commons_cannot_bear_keeps_its_budget),
 	cmocka_unit_test(prices_are_learned),
+	cmocka_unit_test(short_processes_learn_from_those_before),
 	cmocka_unit_test(many_new_programs_cost_no_more_than_the_commons),
 	cmocka_unit_test(what_is_owed_by_those_gone_holds_up_others_only_for_a_while),
 	cmocka_unit_test(a_sleeper_beside_a_busy_one_lives_on_its_own),
