@@ -485,12 +485,13 @@ struct heap_counters {
 	__u64 calls;    /* of allocating functions while the gate was open, sampled or not: exact */
 	__u64 bytes;    /* of those */
 	__u64 frees;    /* of something, by realloc too; of those that came to a probe */
+	__u64 ticks;    /* of heap_tick, that came upon it */
 	__u64 progress; /* in user mode, by the ticks of heap_tick: nanoseconds, or instructions */
 	/* The last call of a function that may end in a jump to another one: its thread, where it was, its stack
 	 * pointer and what stood there. */
 	__u64 jump_thread, jump_pc, jump_sp, jump_back;
 };
-_Static_assert(sizeof(struct heap_counters) == 96, "heap_counters");
+_Static_assert(sizeof(struct heap_counters) == 104, "heap_counters");
 
 struct heap_key {
 	__u64 address;

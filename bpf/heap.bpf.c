@@ -421,7 +421,10 @@ int heap_tick(struct bpf_perf_event_data *ctx)
 	__u64 pc = ctx->regs.pc;
 #endif
 
-	if (p && (counts_instructions || ((__s64)pc > 0 && !is_after_probe(pc))))
+	if (!p)
+		return 0;
+	p->ticks++;
+	if (counts_instructions || ((__s64)pc > 0 && !is_after_probe(pc)))
 		p->progress += tick;
 	return 0;
 }

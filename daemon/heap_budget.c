@@ -181,12 +181,12 @@ static void weigh(struct heap_budget *b, double elapsed, double own, double deni
 		u->in_own /= 2, u->in_cost /= 2;
 }
 
-static void learn(struct heap_budget *b, double cpu, double hits, double samples_ns, double progress, double cost)
+static void learn(struct heap_budget *b, double cpu, double hits, double others_ns, double progress, double cost)
 {
 	struct heap_lesson *l = &b->lesson;
 
 	if (b->is_attached) {
-		b->stretch_cpu += cpu - samples_ns;
+		b->stretch_cpu += cpu - others_ns;
 		b->stretch_hits += hits;
 	} else { /* hits there are of probes that go in or out */
 		l->out_cpu += MAX(cpu - cost, 0.0);
@@ -194,22 +194,24 @@ static void learn(struct heap_budget *b, double cpu, double hits, double samples
 	}
 }
 
-static double samples_cost(const struct heap_budget *b, const struct heap_meter *now)
+/* But for hits. */
+static double others_cost(const struct heap_budget *b, const struct heap_meter *now)
 {
-	return (double)(now->samples - b->last.samples) * b->prices.sample_ns;
+	return (double)(now->samples - b->last.samples) * b->prices.sample_ns +
+	       (double)(now->ticks - b->last.ticks) * b->prices.tick_ns;
 }
 
 double heap_budget_cost_ns(const struct heap_budget *b, const struct heap_meter *now)
 {
-	return (double)(now->hits - b->last.hits) * heap_budget_hit_ns(b) + samples_cost(b, now);
+	return (double)(now->hits - b->last.hits) * heap_budget_hit_ns(b) + others_cost(b, now);
 }
 
 enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_meter *now)
 {
 	double cpu = (double)(now->cpu_ns - b->last.cpu_ns), hits = (double)(now->hits - b->last.hits);
-	double samples_ns = samples_cost(b, now);
-	double hits_ns = hits * heap_budget_hit_ns(b), cost = hits_ns + samples_ns, own = MAX(cpu - cost, 0.0);
-	double likely = samples_ns + hits_ns / (is_learned(&b->lesson) ? 1 : PRICE_MARGIN);
+	double others_ns = others_cost(b, now);
+	double hits_ns = hits * heap_budget_hit_ns(b), cost = hits_ns + others_ns, own = MAX(cpu - cost, 0.0);
+	double likely = others_ns + hits_ns / (is_learned(&b->lesson) ? 1 : PRICE_MARGIN);
 	double progress = (double)(now->progress - b->last.progress);
 	double elapsed = (double)(now->time_ns - b->last.time_ns);
 	double denied = (double)(now->denied_ns - b->last.denied_ns);
@@ -226,7 +228,7 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 		more.kind = b->kind;
 	}
 	heap_estimate_add(&b->estimate, &more);
-	learn(b, cpu, hits, samples_ns, progress, cost);
+	learn(b, cpu, hits, others_ns, progress, cost);
 	weigh(b, elapsed, own, denied, cost);
 	pay(b, elapsed, own, denied, cost);
 	b->stretch_ns = b->is_attached ? b->stretch_ns + now->time_ns - b->last.time_ns : 0;

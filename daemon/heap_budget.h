@@ -1,13 +1,14 @@
-/* How much probing one process can bear. Probes cost its CPU time: hits and samples, each at a price that was measured
- * on a process of our own. An account is paid a fraction of the process's CPU time (net of that cost) and charged with
- * the cost: when it is empty the probes come out, when it has enough again they go back in. It holds what some seconds
- * pay, so no ten seconds cost much more than the budget, and when they go back in is drawn by lot, so that stretches do
- * not keep step with the program. All processes together have a commons besides (heap_commons.h), which lends to whose
- * account is empty: so that programs that mostly sleep, or have just begun, are seen whole. It is paid a small fraction
- * of one core, less what is paid to the processes' own accounts, and lends nothing to a process that is paid as much: a
- * program that keeps a CPU busy lives on what is paid to itself. So does one that would cost more than the commons get
- * if its probes were in all the time: they would not make it be seen whole, only slow it down more. One that waits for
- * a CPU does not sleep: it counts as if it had got it, for it would pay with the little time that it gets.
+/* How much probing one process can bear. Probes cost its CPU time: hits, samples and ticks, each at a price that was
+ * measured on a process of our own. An account is paid a fraction of the process's CPU time (net of that cost) and
+ * charged with the cost: when it is empty the probes come out, when it has enough again they go back in. It holds what
+ * some seconds pay, so no ten seconds cost much more than the budget, and when they go back in is drawn by lot, so that
+ * stretches do not keep step with the program. All processes together have a commons besides (heap_commons.h), which
+ * lends to whose account is empty: so that programs that mostly sleep, or have just begun, are seen whole. It is paid a
+ * small fraction of one core, less what is paid to the processes' own accounts, and lends nothing to a process that is
+ * paid as much: a program that keeps a CPU busy lives on what is paid to itself. So does one that would cost more than
+ * the commons get if its probes were in all the time: they would not make it be seen whole, only slow it down more. One
+ * that waits for a CPU does not sleep: it counts as if it had got it, for it would pay with the little time that it
+ * gets.
  *
  * What a hit costs is learned from the program itself where its probes come out now and then: its CPU time with them
  * in, less what its own progress meanwhile takes when they are out, by hits; the next process of the program goes on
@@ -23,7 +24,7 @@
 #include "daemon/heap_lessons.h"
 
 struct heap_prices {
-	double hit_ns, sample_ns;
+	double hit_ns, sample_ns, tick_ns;
 	struct heap_user_price user;
 };
 
@@ -34,7 +35,7 @@ struct heap_meter {
 	uint64_t denied_ns;            /* that it would have used if it had not waited for a CPU */
 	uint64_t hits, samples, calls; /* calls: of allocating functions, while the gate was open */
 	uint64_t bytes;                /* of those calls */
-	uint64_t frees;
+	uint64_t frees, ticks;
 	uint64_t progress; /* in user mode, by ticks: nanoseconds or instructions */
 	double tick;       /* progress that one of the last ones stands for */
 };

@@ -305,6 +305,7 @@ void heap_calibration_prices(const struct heap_calibration *c, const struct heap
 	*ret = (struct heap_prices){
 		.hit_ns = c->hit_ns,
 		.sample_ns = MAX(SAMPLE_NS, c->hit_ns),
+		.tick_ns = c->tick_ns,
 		.user = { .ns = by_instructions ? 0 : c->user_ns,
 		        .error_ns = by_instructions ? 0 : USER_ERROR_SHARE * c->hit_ns,
 		        .least_ns = by_instructions ? 0 : MIN(c->user_ns, USER_LEAST_SHARE * c->hit_ns),

@@ -8,7 +8,7 @@
 
 /* What tells what a hit costs, added up. */
 struct heap_lesson {
-	double in_cpu, in_hits, in_own; /* probes in: CPU time without samples, hits, own progress */
+	double in_cpu, in_hits, in_own; /* probes in: CPU time without samples and ticks, hits, own progress */
 	double out_cpu, out_progress;   /* out */
 };
 

@@ -143,6 +143,7 @@ static int read_counters(struct heap_process *p, int counters_fd, struct heap_me
 		ret->calls += p->counters[cpu].calls;
 		ret->bytes += p->counters[cpu].bytes;
 		ret->frees += p->counters[cpu].frees;
+		ret->ticks += p->counters[cpu].ticks;
 		ret->progress += p->counters[cpu].progress;
 	}
 	return 0;
