@@ -177,8 +177,10 @@ static void weigh(struct heap_budget *b, double elapsed, double own, double deni
 		return;
 	u->in_own += own;
 	u->in_cost += cost;
-	if (u->in_own > BURDEN_OWN_NS)
-		u->in_own /= 2, u->in_cost /= 2;
+	if (u->in_own > BURDEN_OWN_NS) {
+		u->in_own /= 2;
+		u->in_cost /= 2;
+	}
 }
 
 static void learn(struct heap_budget *b, double cpu, double hits, double others_ns, double progress, double cost)
@@ -209,9 +211,8 @@ double heap_budget_cost_ns(const struct heap_budget *b, const struct heap_meter 
 enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_meter *now)
 {
 	double cpu = (double)(now->cpu_ns - b->last.cpu_ns), hits = (double)(now->hits - b->last.hits);
-	double others_ns = others_cost(b, now);
-	double hits_ns = hits * heap_budget_hit_ns(b), cost = hits_ns + others_ns, own = MAX(cpu - cost, 0.0);
-	double likely = others_ns + hits_ns / (is_learned(&b->lesson) ? 1 : PRICE_MARGIN);
+	double others_ns = others_cost(b, now), cost = heap_budget_cost_ns(b, now), own = MAX(cpu - cost, 0.0);
+	double likely = others_ns + (cost - others_ns) / (is_learned(&b->lesson) ? 1 : PRICE_MARGIN);
 	double progress = (double)(now->progress - b->last.progress);
 	double elapsed = (double)(now->time_ns - b->last.time_ns);
 	double denied = (double)(now->denied_ns - b->last.denied_ns);

@@ -12,8 +12,8 @@
  *
  * What a hit costs is learned from the program itself where its probes come out now and then: its CPU time with them
  * in, less what its own progress meanwhile takes when they are out, by hits; the next process of the program goes on
- * with that (heap_lessons.h). Before that is known, and where they never
- * come out, the price from our own process has to do, with a margin.
+ * with that (heap_lessons.h). Before that is known, and where they never come out, the price from our own process has
+ * to do, with a margin.
  *
  * Pure: times and counts in, decisions out. */
 #pragma once

@@ -18,7 +18,7 @@ static const struct caveat {
 	{ LEDGER_TRUNCATED, CAVEAT_COUNT, "", " stacks truncated" },
 	{ LEDGER_THROTTLED, CAVEAT_COUNT, "", " samples throttled" },
 	{ LEDGER_UNSYMBOLIZED, CAVEAT_COUNT, "", " frames without a name" },
-	{ "memory.faults_dropped_max", CAVEAT_COUNT, "", " faults not followed" },
+	[CAVEATS_OF_ALL] = { "memory.faults_dropped_max", CAVEAT_COUNT, "", " faults not followed" },
 	{ "heap.error_permille_max", CAVEAT_PERMILLE, "estimates, give or take ", "" },
 	{ "heap.error_unknown_max", CAVEAT_WORDS, "by how much is not known", "" },
 	{ "heap.survivors_of_ms_max", CAVEAT_MS, "in use: only what outlived ", " of probing" },

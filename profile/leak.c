@@ -269,23 +269,34 @@ static int64_t label_number(const struct profile *p, uint32_t labels, const char
 	return 0;
 }
 
-/* A sample's objects, where it counts any; process: its labels, as series have them. */
-static int add_objects(
-        struct leaks *l, const struct profile *p, uint32_t sample, uint32_t process, uint32_t window, uint32_t series)
+/* Where a profile counts objects: its values. */
+struct objects {
+	bool are_counted;
+	uint32_t held, allocated;
+};
+
+static struct objects find_objects(const struct profile *p)
+{
+	struct objects o = { 0 };
+
+	o.are_counted = profile_find_sample_type(p, "inuse_objects", &o.held) >= 0 &&
+	                profile_find_sample_type(p, "alloc_objects", &o.allocated) >= 0;
+	return o;
+}
+
+/* Of a sample; process: its labels, as series have them. */
+static int add_objects(struct leaks *l, const struct profile *p, uint32_t sample, const struct objects *o,
+        uint32_t process, uint32_t window, uint32_t series)
 {
 	const uint32_t labels = profile_sample(p, sample)->labels;
 	const int64_t *values = profile_values_const(p, sample),
 	              frees = label_number(p, labels, WINDOW_LABEL_UNSEEN_FREES);
-	uint32_t held, allocated;
 	int r = 0;
 
-	if (window & BASELINE || profile_find_sample_type(p, "inuse_objects", &held) < 0 ||
-	        profile_find_sample_type(p, "alloc_objects", &allocated) < 0)
-		return 0;
 	if (frees)
 		r = leak_unseen_note(
 		        l->unseen, process, window, frees, label_number(p, labels, WINDOW_LABEL_UNSEEN_ERROR));
-	return r < 0 ? r : leak_unseen_add(l->unseen, process, window, series, values[held], values[allocated]);
+	return r < 0 ? r : leak_unseen_add(l->unseen, process, window, series, values[o->held], values[o->allocated]);
 }
 
 static int add_window(struct leaks *l, const struct profile *p, uint32_t window)
@@ -293,6 +304,7 @@ static int add_window(struct leaks *l, const struct profile *p, uint32_t window)
 	const uint32_t n = profile_n_samples(p);
 	_cleanup_free_ struct profile_sample *where = calloc(MAX(n, 1u), sizeof(*where));
 	struct merge_options options = MERGE_OPTIONS_DEFAULT;
+	const struct objects objects = find_objects(p);
 	const size_t before = l->n_observations;
 	const int64_t zero = 0;
 	uint32_t value;
@@ -310,15 +322,15 @@ static int add_window(struct leaks *l, const struct profile *p, uint32_t window)
 	for (uint32_t i = 0; r >= 0 && i < n; i++) {
 		struct observation o = { .window = window, .value = profile_values_const(p, i)[value] };
 
-		if (label_number(p, profile_sample(p, i)->labels, WINDOW_LABEL_SURVIVORS)) {
+		if (objects.are_counted && label_number(p, profile_sample(p, i)->labels, WINDOW_LABEL_SURVIVORS)) {
 			r = window & BASELINE ? 0 : leak_unseen_add_gap(l->unseen, where[i].labels, window);
 			continue;
 		}
 		if (o.value == 0)
 			continue;
 		r = profile_add_sample(l->all, where[i].stack, where[i].labels, &zero, &o.series);
-		if (r >= 0)
-			r = add_objects(l, p, i, where[i].labels, window, o.series);
+		if (r >= 0 && objects.are_counted && !(window & BASELINE))
+			r = add_objects(l, p, i, &objects, where[i].labels, window, o.series);
 		if (r >= 0)
 			l->observations[l->n_observations++] = o;
 	}

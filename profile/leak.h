@@ -7,7 +7,7 @@
  *
  * - it grew by the threshold at least, and by more than four standard errors of what sampling alone can move: bytes
  *   sampled every R bytes on average have an error of sqrt(bytes * R);
- * - no more than half of it may have come into view only (leak_unseen.h)
+ * - no more than a third of it may have come into view only (leak_unseen.h);
  * - it did not give back half as much before (sawtooth, turnover): a ramp after a fall of its size proves nothing;
  * - it still grows: of three equal parts of the time since onset the last gained at least 0.45 of what the first
  * gained, and 15 % of the whole (warm-up slows down and stops);

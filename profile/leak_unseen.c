@@ -20,6 +20,7 @@ struct process {
 	double frees, variance;
 	uint64_t *gaps; /* a bit for each window */
 	size_t n_gaps;  /* words */
+	uint32_t first; /* window that is none: all before it are */
 };
 
 struct leak_unseen {
@@ -75,6 +76,7 @@ int leak_unseen_add_gap(struct leak_unseen *u, uint32_t process, uint32_t window
 	if (r < 0)
 		return r;
 	p->gaps[window / 64] |= 1ull << window % 64;
+	p->first += window == p->first;
 	return 0;
 }
 
@@ -87,11 +89,7 @@ bool leak_unseen_is_gap(const struct leak_unseen *u, uint32_t process, uint32_t 
 
 static uint32_t first_of(const struct leak_unseen *u, uint32_t process)
 {
-	uint32_t window = 0;
-
-	while (leak_unseen_is_gap(u, process, window))
-		window++;
-	return window;
+	return process < u->n_processes ? u->processes[process].first : 0;
 }
 
 static uint32_t last_of(const struct leak_unseen *u, uint32_t process, uint32_t window)

@@ -252,12 +252,10 @@ static int map_stack(struct merger *m, uint32_t i, struct stacks *w)
 	return flush_stacks(m, w);
 }
 
-static bool is_dropped(const struct merger *m, uint32_t key)
+bool merge_drops(const char *const *drop_labels, const char *key)
 {
-	const char *text = profile_string(m->src, key, NULL);
-
-	for (const char *const *drop = m->options.drop_labels; drop && *drop; drop++)
-		if (strcmp(*drop, text) == 0)
+	for (const char *const *drop = drop_labels; drop && *drop; drop++)
+		if (strcmp(*drop, key) == 0)
 			return true;
 	return false;
 }
@@ -290,7 +288,7 @@ static int map_set(struct merger *m, uint32_t i)
 	if (m->wanted[i] == 2)
 		return 0;
 	for (size_t k = 0; k < n; k++) {
-		if (is_dropped(m, from[k].key))
+		if (merge_drops(m->options.drop_labels, profile_string(m->src, from[k].key, NULL)))
 			continue;
 		labels[kept] = from[k];
 		r = map_label(m, &labels[kept++]);

@@ -31,6 +31,9 @@ int profile_merge(struct profile *dst, const struct profile *src, const struct m
 int merge_map_samples(struct profile *dst, const struct profile *src, const struct merge_options *options,
         struct profile_sample *ret);
 
+/* Whether key is one of drop_labels (NULL at the end; may be NULL itself). */
+bool merge_drops(const char *const *drop_labels, const char *key);
+
 /* For readers of formats. The strings of from are dst's. ret_value_to[i]: where value i of from goes. */
 int merge_match_types(const struct profile *dst, const struct profile_header *from,
         uint32_t ret_value_to[PROFILE_SAMPLE_TYPES_MAX], struct profile_error *error);

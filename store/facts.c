@@ -4,17 +4,10 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "profile/merge.h"
 #include "profile/window_labels.h"
 
 const char *const facts_dropped_labels[] = { "tid", WINDOW_LABELS, NULL };
-
-bool facts_is_dropped(const char *label)
-{
-	for (const char *const *dropped = facts_dropped_labels; *dropped; dropped++)
-		if (strcmp(label, *dropped) == 0)
-			return true;
-	return false;
-}
 
 void facts_done(struct facts *f)
 {
@@ -72,7 +65,7 @@ static int put_label(struct intern *t, const struct profile *p, const struct pro
 	int r;
 
 	key = profile_string(p, l->key, &key_size);
-	if (facts_is_dropped(key) || key_size >= 200 || memchr(key, 0, key_size))
+	if (merge_drops(facts_dropped_labels, key) || key_size >= 200 || memchr(key, 0, key_size))
 		return 0;
 	if (l->unit == PROFILE_NONE)
 		value = profile_string(p, (uint32_t)l->value, &value_size);

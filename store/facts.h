@@ -1,7 +1,6 @@
 /* What the index says of one profile, computed from the profile itself: when, how much, and which label values occur.
  */
 #pragma once
-#include <stdbool.h>
 #include <stdint.h>
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -17,7 +16,6 @@
 /* The labels that merging drops: who asks for threads over more than a window asks for their names (label "thread").
  * NULL at the end. */
 extern const char *const facts_dropped_labels[];
-bool facts_is_dropped(const char *label);
 
 struct facts {
 	int64_t start_ns, end_ns;

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/intern.h"
+#include "profile/merge.h"
 #include "store/facts.h"
 #include "store/trailer.h"
 #include "store/walk.h"
@@ -164,8 +165,8 @@ static int make_pruning(struct index *x, const struct matchers *m, struct prunin
 		int r;
 
 		/* The index does not know the values of a label that merging drops. */
-		p->of[p->at].takes_absent =
-		        matchers_match_value(m, p->at, "", 0) || facts_is_dropped(matchers_name(m, p->at));
+		p->of[p->at].takes_absent = matchers_match_value(m, p->at, "", 0) ||
+		                            merge_drops(facts_dropped_labels, matchers_name(m, p->at));
 		if (p->of[p->at].takes_absent)
 			continue;
 		r = index_each_label(x, matchers_name(m, p->at), on_label, p);
