@@ -17,12 +17,11 @@
 #define BUSY_SECONDS 10.0
 #define BURDEN_OWN_NS (1.0 * NS_PER_SEC)
 
-/* What is not known of a program's price of a hit before it is learned. */
-#define PRICE_MARGIN 1.25
-/* It is learned from so many hits, and is not believed to be further from our own process's. */
+/* What is not known of a program's price of a hit before it is learned (bench/README.md, bench/heap). */
+#define PRICE_MARGIN 1.5
+/* It is learned from so many hits, and is not believed to be less than our own process's, or so much more. */
 #define LESSON_HITS_MIN 20000.0
 #define LESSON_HITS_MAX 1000000.0
-#define LEARNED_MIN 0.5
 #define LEARNED_MAX 4.0
 
 /* Probes on allocating functions alone come out after so long even if they could stay: those on frees, too, might. */
@@ -73,20 +72,23 @@ enum heap_stretch_kind heap_budget_next_kind(struct heap_budget *b)
 	return draw(b) < 0.5 ? HEAP_STRETCH_WHOLE : HEAP_STRETCH_CALLS;
 }
 
-static bool is_learned(const struct heap_lesson *l)
-{
-	return l->in_hits >= LESSON_HITS_MIN && l->out_progress > 0 && l->in_own > 0;
-}
-
-double heap_budget_hit_ns(const struct heap_budget *b)
+/* As far as it is known by now. */
+static double likely_hit_ns(const struct heap_budget *b)
 {
 	const struct heap_lesson *l = &b->lesson;
 	double own, known = b->prices.hit_ns;
 
-	if (!is_learned(l))
-		return known * PRICE_MARGIN;
+	if (l->in_hits < LESSON_HITS_MIN || l->out_progress <= 0 || l->in_own <= 0)
+		return known;
 	own = l->in_own * l->out_cpu / l->out_progress;
-	return MIN(MAX((l->in_cpu - own) / l->in_hits, LEARNED_MIN * known), LEARNED_MAX * known);
+	return MIN(MAX((l->in_cpu - own) / l->in_hits, known), LEARNED_MAX * known);
+}
+
+double heap_budget_hit_ns(const struct heap_budget *b)
+{
+	double likely = likely_hit_ns(b);
+
+	return b->taught_hits >= LESSON_HITS_MIN ? likely : MAX(likely, PRICE_MARGIN * b->prices.hit_ns);
 }
 
 void heap_budget_init(struct heap_budget *b, double fraction, struct heap_commons *commons,
@@ -120,7 +122,7 @@ void heap_budget_set_program(struct heap_budget *b, uint64_t program)
 		return;
 	b->program = program;
 	b->lesson = heap_lessons_recall(&b->commons->lessons, program);
-	b->stretch_cpu = b->stretch_hits = 0;
+	b->stretch_cpu = b->stretch_hits = b->taught_hits = 0;
 }
 
 void heap_budget_end(struct heap_budget *b)
@@ -183,11 +185,15 @@ static void weigh(struct heap_budget *b, double elapsed, double own, double deni
 	}
 }
 
-static void learn(struct heap_budget *b, double cpu, double hits, double others_ns, double progress, double cost)
+static void learn(struct heap_budget *b, const struct heap_meter *now, double others_ns, double cost)
 {
+	double cpu = (double)(now->cpu_ns - b->last.cpu_ns), hits = (double)(now->hits - b->last.hits);
+	double progress = (double)(now->progress - b->last.progress);
 	struct heap_lesson *l = &b->lesson;
 
-	if (b->is_attached) {
+	if (now->is_cpu_guessed) {
+		b->stretch_cpu = b->stretch_hits = 0; /* it would teach that its own code takes no time */
+	} else if (b->is_attached) {
 		b->stretch_cpu += cpu - others_ns;
 		b->stretch_hits += hits;
 	} else { /* hits there are of probes that go in or out */
@@ -212,7 +218,7 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 {
 	double cpu = (double)(now->cpu_ns - b->last.cpu_ns), hits = (double)(now->hits - b->last.hits);
 	double others_ns = others_cost(b, now), cost = heap_budget_cost_ns(b, now), own = MAX(cpu - cost, 0.0);
-	double likely = others_ns + (cost - others_ns) / (is_learned(&b->lesson) ? 1 : PRICE_MARGIN);
+	double likely = others_ns + hits * likely_hit_ns(b);
 	double progress = (double)(now->progress - b->last.progress);
 	double elapsed = (double)(now->time_ns - b->last.time_ns);
 	double denied = (double)(now->denied_ns - b->last.denied_ns);
@@ -229,7 +235,7 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 		more.kind = b->kind;
 	}
 	heap_estimate_add(&b->estimate, &more);
-	learn(b, cpu, hits, others_ns, progress, cost);
+	learn(b, now, others_ns, cost);
 	weigh(b, elapsed, own, denied, cost);
 	pay(b, elapsed, own, denied, cost);
 	b->stretch_ns = b->is_attached ? b->stretch_ns + now->time_ns - b->last.time_ns : 0;
@@ -256,6 +262,7 @@ struct heap_scale heap_budget_close_stretch(struct heap_budget *b, bool is_last)
 		return scale;
 	l->in_cpu += b->stretch_cpu;
 	l->in_hits += b->stretch_hits;
+	b->taught_hits += b->stretch_hits;
 	l->in_own += b->estimate.last_own;
 	b->stretch_cpu = b->stretch_hits = 0;
 	if (l->in_hits > LESSON_HITS_MAX)

@@ -13,7 +13,9 @@
  * What a hit costs is learned from the program itself where its probes come out now and then: its CPU time with them
  * in, less what its own progress meanwhile takes when they are out, by hits; the next process of the program goes on
  * with that (heap_lessons.h). Before that is known, and where they never come out, the price from our own process has
- * to do, with a margin.
+ * to do, with a margin: our process finds all of its code and data in the nearest caches after a hit, a program that is
+ * larger does not. What was learned from other processes of the program makes it dearer, never cheaper than that: of
+ * short ones only pieces are seen, and how much slower their own code runs is not.
  *
  * Pure: times and counts in, decisions out. */
 #pragma once
@@ -32,6 +34,7 @@ struct heap_prices {
 struct heap_meter {
 	uint64_t time_ns;              /* monotonic */
 	uint64_t cpu_ns;               /* of the process, the probes' cost included */
+	bool is_cpu_guessed;           /* as it has ended: what it used on its own since the last time is not in it */
 	uint64_t denied_ns;            /* that it would have used if it had not waited for a CPU */
 	uint64_t hits, samples, calls; /* calls: of allocating functions, while the gate was open */
 	uint64_t bytes;                /* of those calls */
@@ -62,6 +65,7 @@ struct heap_budget {
 	struct heap_estimate estimate; /* fed by heap_budget_step() */
 	struct heap_lesson lesson;
 	double stretch_cpu, stretch_hits; /* for it, of the stretch that goes on */
+	double taught_hits;               /* that the process itself gave to it */
 	double cost_ns, paid_ns;          /* of all probing so far; what was allowed for it */
 };
 

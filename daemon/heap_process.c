@@ -178,6 +178,7 @@ int heap_process_read_last(struct heap_process *p, int counters_fd)
 	if (r < 0)
 		return r;
 	m.cpu_ns = p->meter.cpu_ns + (uint64_t)heap_budget_cost_ns(&p->budget, &m);
+	m.is_cpu_guessed = true;
 	p->meter = m;
 	return 0;
 }

@@ -33,7 +33,7 @@
 /* So much of one core is allowed for all targets together, however little they run: it slows nobody noticeably, and a
  * program that mostly sleeps is seen whole. */
 #define COMMONS_ALWAYS 0.01
-#define COMMONS_ON_DEMAND 0.03
+#define COMMONS_ON_DEMAND 0.0275
 #define STEP_NS (10 * NS_PER_MS) /* how often accounts are looked at */
 #define STEPS_OUT 10             /* in so many steps once, where they are many and their probes are out */
 /* Processes that are probed at a time, and a turn where more are to be: putting probes in takes 0.5 ms of CPU time and

@@ -197,7 +197,7 @@ static void slow_allocators_are_never_detached(void **state)
 
 	(void)state;
 	p.fraction = 0.05;
-	p.hits_per_ms = 18; /* 18,000 a second, at a price with a margin: 4.7 % */
+	p.hits_per_ms = 15; /* 15,000 a second, at a price with a margin: 4.5 % */
 	simulate(&s, &p, 20, 1);
 	assert_true(s.in_ms >= 19990);
 	assert_true(fabs(s.estimate / s.bytes - 1) < 0.001);
@@ -342,57 +342,79 @@ static void prices_are_learned(void **state)
 	assert_true(fabs(estimate / bytes - 1) < 0.1);
 }
 
-/* None of which would teach anything alone: 0.15 s each, out and in. */
+/* A price before anything is learned. */
+#define WARY_NS (1.5 * HIT_NS)
+
+static const struct heap_prices short_prices = { .hit_ns = HIT_NS,
+	.sample_ns = SAMPLE_NS,
+	.user = { .ns = USER_NS, .error_ns = USER_NS, .tick = TICK, .tick_out = TICK } };
+
+/* 0.15 s of a program's process: probes in for 30 ms, at its beginning or at its end, which takes its CPU time along.
+ */
+static void run_short(struct heap_commons *commons, uint64_t program, double true_ns, bool is_probed_to_the_end)
+{
+	static uint64_t time_ns = 1;
+	const double hits_per_ms = 200;
+	struct heap_meter now = { .time_ns = time_ns, .tick = TICK };
+	double cpu = 0, hits = 0, progress = 0;
+	struct heap_budget b;
+
+	heap_budget_init(&b, 0.03, commons, &short_prices, &now, 0);
+	heap_budget_set_program(&b, program);
+	for (int step = 0; step < 15; step++) {
+		double own = 10;
+
+		b.is_attached = is_probed_to_the_end ? step >= 12 : step < 3;
+		if (b.is_attached) {
+			own = 10 / (1 + hits_per_ms * true_ns / MS);
+			hits += own * hits_per_ms;
+		}
+		cpu += 10;
+		progress += ticks_in(own);
+		time_ns += (uint64_t)(10 * MS);
+		now.time_ns = time_ns;
+		now.hits = now.calls = (uint64_t)hits;
+		now.bytes = 100 * now.calls;
+		now.progress = (uint64_t)progress;
+		now.is_cpu_guessed = is_probed_to_the_end && step == 14;
+		now.cpu_ns = now.is_cpu_guessed ? now.cpu_ns + (uint64_t)heap_budget_cost_ns(&b, &now)
+		                                : (uint64_t)(cpu * MS);
+		(void)heap_budget_step(&b, &now);
+	}
+	heap_budget_end(&b);
+	(void)heap_budget_close_stretch(&b, true);
+}
+
+static double price_of_next(struct heap_commons *commons, uint64_t program)
+{
+	struct heap_budget b;
+
+	heap_budget_init(&b, 0.03, commons, &short_prices, &(struct heap_meter){ .time_ns = 1 }, 0);
+	heap_budget_set_program(&b, program);
+	return heap_budget_hit_ns(&b);
+}
+
+/* None of which would teach anything alone; and all of which together only make it dearer. */
 static void short_processes_learn_from_those_before(void **state)
 {
-	const struct heap_prices prices = { .hit_ns = HIT_NS,
-		.sample_ns = SAMPLE_NS,
-		.user = { .ns = USER_NS, .error_ns = USER_NS, .tick = TICK, .tick_out = TICK } };
-	const double true_ns = 1.5 * HIT_NS, hits_per_ms = 200;
+	const double true_ns = 2.2 * HIT_NS;
 	struct heap_commons commons;
-	uint64_t time_ns = 1;
-	struct heap_budget b;
 
 	(void)state;
 	srand48(7);
-	heap_commons_init(&commons, 0.01, time_ns);
+	heap_commons_init(&commons, 0.01, 1);
 	for (int i = 0; i < 30; i++) {
-		struct heap_meter now = { .time_ns = time_ns, .tick = TICK };
-		double cpu = 0, hits = 0, progress = 0;
-
-		heap_budget_init(&b, 0.03, &commons, &prices, &now, 0);
-		heap_budget_set_program(&b, 11);
-		for (int step = 0; step < 15; step++) {
-			double own = 10;
-
-			b.is_attached = step < 3;
-			if (b.is_attached) {
-				own = 10 / (1 + hits_per_ms * true_ns / MS);
-				hits += own * hits_per_ms;
-			}
-			cpu += 10;
-			progress += ticks_in(own);
-			time_ns += (uint64_t)(10 * MS);
-			now.time_ns = time_ns;
-			now.cpu_ns = (uint64_t)(cpu * MS);
-			now.hits = now.calls = (uint64_t)hits;
-			now.bytes = 100 * now.calls;
-			now.progress = (uint64_t)progress;
-			(void)heap_budget_step(&b, &now);
-		}
-		heap_budget_end(&b);
-		(void)heap_budget_close_stretch(&b, true);
+		run_short(&commons, 11, true_ns, false);
+		run_short(&commons, 13, 1.1 * HIT_NS, false);
+		run_short(&commons, 14, true_ns, true);
 	}
-	heap_budget_init(&b, 0.03, &commons, &prices, &(struct heap_meter){ .time_ns = time_ns }, 0);
-	heap_budget_set_program(&b, 12);
-	assert_true(heap_budget_hit_ns(&b) == 1.25 * HIT_NS);
-	heap_budget_set_program(&b, 11);
-	assert_true(fabs(heap_budget_hit_ns(&b) / true_ns - 1) < 0.15);
+	assert_true(price_of_next(&commons, 12) == WARY_NS);
+	assert_true(fabs(price_of_next(&commons, 11) / true_ns - 1) < 0.15);
+	assert_true(price_of_next(&commons, 13) == WARY_NS);
+	assert_true(heap_lessons_recall(&commons.lessons, 14).in_hits == 0); /* stretches that ended with it */
 	for (uint64_t other = 100; other < 100 + HEAP_LESSONS_MAX; other++)
-		heap_lessons_keep(&commons.lessons, other, &b.lesson);
-	heap_budget_set_program(&b, 13);
-	heap_budget_set_program(&b, 11); /* others were heard of since */
-	assert_true(heap_budget_hit_ns(&b) == 1.25 * HIT_NS);
+		heap_lessons_keep(&commons.lessons, other, &(struct heap_lesson){ 0 });
+	assert_true(price_of_next(&commons, 11) == WARY_NS); /* others were heard of since */
 }
 
 /* A make of many short programs: only the first few have credit at once. */
@@ -554,7 +576,8 @@ static void the_stated_error_covers_the_real_one(void **state)
 }
 
 /* What one hit adds to the code after it is a fifth of what the program does from one to the next, and more after an
- * allocation than after a free: 16 s of it, seen in half a dozen stretches. */
+ * allocation than after a free: 16 s of it, seen in half a dozen stretches. What is more after an allocation looks as
+ * if it were the program's own: the total is some 5 % low for it. */
 static void one_that_does_nothing_but_allocate_is_scaled_right(void **state)
 {
 	double sum = 0, stated = 0;
@@ -562,7 +585,7 @@ static void one_that_does_nothing_but_allocate_is_scaled_right(void **state)
 
 	(void)state;
 	srand48(6);
-	for (unsigned run = 0; run < 100; run++) {
+	for (unsigned run = 0; run < 400; run++) {
 		const struct program p = { .fraction = 0.05,
 			.commons = 0.03,
 			.run = 1,
@@ -581,9 +604,9 @@ static void one_that_does_nothing_but_allocate_is_scaled_right(void **state)
 		sum += s.estimate / s.bytes;
 		stated += s.error;
 	}
-	assert_true(fabs(sum / 100 - 1) < 0.05);
-	assert_true(covered >= 95);
-	assert_true(stated / 100 < 0.4);
+	assert_true(fabs(sum / 400 - 1) < 0.07);
+	assert_true(covered >= 380);
+	assert_true(stated / 400 < 0.4);
 }
 
 /* One that comes to its end soon, or mostly sleeps, and is probed from some time on: it sees a tick or two, or none. */
