@@ -259,9 +259,10 @@ static void flamegraph_says_what_was_lost(void **state)
 
 	(void)state;
 	assert_int_equal(profile_add_comment(p, "emberd.lost=1234"), 0);
+	assert_int_equal(profile_add_comment(p, "emberd.truncated=1"), 0);
 	assert_int_equal(profile_add_comment(p, "emberd.heap.error_permille_max=85"), 0);
 	svg = draw(flamegraph_svg, p, &nanoseconds);
-	assert_has(svg, "1,234 samples lost \xc2\xb7 estimates, give or take 8.5%");
+	assert_has(svg, "1,234 samples lost \xc2\xb7 1 stack truncated \xc2\xb7 estimates, give or take 8.5%");
 }
 
 static void flamegraph_values_beyond_a_double_stay_exact(void **state)
