@@ -17,8 +17,10 @@
 #define BUSY_SECONDS 10.0
 #define BURDEN_OWN_NS (1.0 * NS_PER_SEC)
 
-/* What is not known of a program's price of a hit before it is learned (bench/README.md, bench/heap). */
+/* What is not known of a program's price of a hit before it is learned; and of one that has just begun, as so much of
+ * what it needs is not in the caches yet (bench/README.md, bench/heap). */
 #define PRICE_MARGIN 1.5
+#define YOUNG_MARGIN 0.3
 /* It is learned from so many hits, and is not believed to be less than our own process's, or so much more. */
 #define LESSON_HITS_MIN 20000.0
 #define LESSON_HITS_MAX 1000000.0
@@ -86,9 +88,9 @@ static double likely_hit_ns(const struct heap_budget *b)
 
 double heap_budget_hit_ns(const struct heap_budget *b)
 {
-	double likely = likely_hit_ns(b);
+	double likely = likely_hit_ns(b), margin = PRICE_MARGIN + YOUNG_MARGIN * (1 - b->known);
 
-	return b->taught_hits >= LESSON_HITS_MIN ? likely : MAX(likely, PRICE_MARGIN * b->prices.hit_ns);
+	return b->taught_hits >= LESSON_HITS_MIN ? likely : MAX(likely, margin * b->prices.hit_ns);
 }
 
 void heap_budget_init(struct heap_budget *b, double fraction, struct heap_commons *commons,

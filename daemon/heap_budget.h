@@ -13,9 +13,10 @@
  * What a hit costs is learned from the program itself where its probes come out now and then: its CPU time with them
  * in, less what its own progress meanwhile takes when they are out, by hits; the next process of the program goes on
  * with that (heap_lessons.h). Before that is known, and where they never come out, the price from our own process has
- * to do, with a margin: our process finds all of its code and data in the nearest caches after a hit, a program that is
- * larger does not. What was learned from other processes of the program makes it dearer, never cheaper than that: of
- * short ones only pieces are seen, and how much slower their own code runs is not.
+ * to do, with a margin, which is greater for what has just begun: our process finds all of its code and data in the
+ * nearest caches after a hit, a program that is larger does not. What was learned from other processes of the program
+ * makes it dearer, never cheaper than that: of short ones only pieces are seen, and how much slower their own code runs
+ * is not.
  *
  * Pure: times and counts in, decisions out. */
 #pragma once
@@ -53,7 +54,7 @@ struct heap_budget {
 
 	struct heap_meter last;
 	double account_ns, pay_rate, resume_at;
-	double known;    /* so much of pay_rate's mean is of time that it is known for */
+	double known;    /* so much of pay_rate's mean is of time that it is known for: 0 for one that has just begun */
 	double ask_rate; /* what it would be paid if it had not waited for a CPU, by time */
 	struct heap_burden {
 		double time, wanted;    /* lately; of that, so long it would have run */

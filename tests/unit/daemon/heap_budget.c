@@ -197,7 +197,7 @@ static void slow_allocators_are_never_detached(void **state)
 
 	(void)state;
 	p.fraction = 0.05;
-	p.hits_per_ms = 15; /* 15,000 a second, at a price with a margin: 4.5 % */
+	p.hits_per_ms = 13; /* 13,000 a second, at a price with a margin: 4.7 % at first, then 3.9 */
 	simulate(&s, &p, 20, 1);
 	assert_true(s.in_ms >= 19990);
 	assert_true(fabs(s.estimate / s.bytes - 1) < 0.001);
@@ -342,8 +342,8 @@ static void prices_are_learned(void **state)
 	assert_true(fabs(estimate / bytes - 1) < 0.1);
 }
 
-/* A price before anything is learned. */
-#define WARY_NS (1.5 * HIT_NS)
+/* A price before anything is learned, of what has just begun. */
+#define WARY_NS (1.8 * HIT_NS)
 
 static const struct heap_prices short_prices = { .hit_ns = HIT_NS,
 	.sample_ns = SAMPLE_NS,
@@ -397,7 +397,7 @@ static double price_of_next(struct heap_commons *commons, uint64_t program)
 /* None of which would teach anything alone; and all of which together only make it dearer. */
 static void short_processes_learn_from_those_before(void **state)
 {
-	const double true_ns = 2.2 * HIT_NS;
+	const double true_ns = 2.5 * HIT_NS;
 	struct heap_commons commons;
 
 	(void)state;
