@@ -17,6 +17,7 @@
 #include "profile/leak_text.h"
 #include "profile/ledger.h"
 #include "profile/snapshot.h"
+#include "profile/window_labels.h"
 #include "store/plan.h"
 #include "store/query.h"
 #include "store/selection.h"
@@ -106,21 +107,27 @@ static int estimate_from(const struct profile *p, int64_t since_ns, pid_t pid, s
 	struct estimate e = {
 		.is_there = true, .since_ns = since_ns, .at_ns = h->time_ns + h->duration_ns, .error = -1
 	};
+	bool own_survivors = false, have_labels = false;
 	int64_t permille, ignored, began = 0;
+	char text[16], number[LEAK_LABEL_TEXT_MAX];
 	uint32_t value;
-	char text[16];
 
 	if (profile_find_sample_type(p, "inuse_space", &value) < 0)
 		return -ENOENT;
 	(void)snprintf(text, sizeof(text), "%d", (int)pid);
 	for (uint32_t i = 0; i < profile_n_samples(p); i++) {
 		const struct profile_sample *s = profile_sample(p, i);
+		bool is_survivor = leak_label_text(p, s->labels, WINDOW_LABEL_SURVIVORS, number)[0] != '\0';
 
-		if (is_of(p, s->labels, text))
+		have_labels |= is_survivor;
+		if (is_of(p, s->labels, text)) {
 			e.bytes += profile_values_const(p, i)[value];
+			own_survivors |= is_survivor;
+		}
 	}
 	e.is_dump = ledger_get(p, "lost", &ignored) < 0;
-	e.is_survivors = ledger_get(p, "heap.survivors_of_ms_max", &ignored) >= 0;
+	/* merged files do not say it of each process, only that there were some */
+	e.is_survivors = own_survivors || (!have_labels && ledger_get(p, "heap.survivors_of_ms_max", &ignored) >= 0);
 	if (ledger_get(p, "heap.error_permille_max", &permille) >= 0)
 		e.error = (double)permille / 1000;
 	if (ledger_get(p, "heap.error_unknown_max", &ignored) >= 0 && ignored > 0)
@@ -181,7 +188,7 @@ static int load_window(const struct source *given, struct profile **ret, int64_t
 	for (size_t i = plan.n; i-- > 0 && plan.files[i].end_ns + (int64_t)START_MARGIN_NS >= since;) {
 		since = MIN(since, plan.files[i].start_ns);
 		if (plan.files[i].start_ns == f->start_ns)
-			r = query_read(q.store, &plan.files[i], &q.selection, 0, p);
+			r = query_read_window(q.store, &plan.files[i], &q.selection, p);
 		if (r < 0)
 			return log_err(r, "cannot read the newest window of %s", source.type);
 	}

@@ -46,7 +46,7 @@ void summary_print(const struct profile *p, uint32_t value_index)
 	summary_print_word(unit);
 	printf("): %s", units_format_value(text, profile_total(p, value_index), unit));
 	if (strcmp(unit, "count") != 0)
-		printf(" in %lld samples", (long long)samples_of(p));
+		printf(" in %lld %s", (long long)samples_of(p), samples_of(p) == 1 ? "sample" : "samples");
 	if (h->duration_ns > 0)
 		printf(" over %s", units_format_time(text, (uint64_t)h->duration_ns));
 	for (size_t at = 0; caveat_next(p, &at, caveat);)

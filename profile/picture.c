@@ -337,7 +337,7 @@ static void put_total(struct buffer *b, const struct picture *pic, unsigned side
 	}
 	(void)buffer_printf(b, "%s in ", units_format_value(text, v->value, pic->unit));
 	(void)picture_number(b, v->count);
-	(void)buffer_append_string(b, " samples");
+	(void)buffer_append_string(b, v->count == 1 ? " sample" : " samples");
 }
 
 static void put_left_out(struct buffer *b, const struct picture *pic)

@@ -163,15 +163,38 @@ def caveats(directory):
     check.that(all(w in picture for w in words), f"above a flame graph: {picture}")
 
 
-def heap_profile(comments):
-    """A pprof file of one sample, as protobuf has it."""
-    strings = ["", "inuse_space", "bytes", "f", *comments]
+def survivors(directory):
+    """Whether in use is all or only survivors is said of each process; in a merged file, which does not tell them, of all."""
+    held = subprocess.Popen(["sleep", "60"]), subprocess.Popen(["sleep", "60"])
+    path = f"{directory}/survivors.pb.gz"
+    comments = ["emberd.lost=0", "emberd.heap.survivors_of_ms_max=20"]
+
+    def told(samples):
+        with open(path, "wb") as f:
+            f.write(gzip.compress(heap_profile(comments, samples)))
+        return [view(p.pid, path)["allocated"]["is_survivors"] for p in held]
+
+    by_pid = [{"pid": p.pid} for p in held]
+    said = told([{**by_pid[0], "survivors": 1}, by_pid[1]])
+    check.that(said == [True, False], f"survivors are told of each process: {said}")
+    said = told(by_pid)
+    check.that(said == [True, True], f"where no sample says of whom they are, of all: {said}")
+    for p in held:
+        p.kill()
+        p.wait()
+
+
+def heap_profile(comments, samples=({},)):
+    """A pprof file, as protobuf has it; samples: the number labels of each."""
+    strings = ["", "inuse_space", "bytes", "f", "pid", "survivors", *comments]
     message = lambda number, body: bytes([number << 3 | 2]) + pprof.varint(len(body)) + body
     number = lambda field, value: bytes([field << 3]) + pprof.varint(value)
-    return b"".join([message(1, number(1, 1) + number(2, 2)), message(2, number(1, 1) + number(2, 4096)),
+    label = lambda name, value: message(3, number(1, strings.index(name)) + number(3, value))
+    one = lambda labels: message(2, number(1, 1) + number(2, 4096) + b"".join(label(k, v) for k, v in labels.items()))
+    return b"".join([message(1, number(1, 1) + number(2, 2)), *map(one, samples),
                      message(4, number(1, 1) + message(4, number(1, 1))), message(5, number(1, 1) + number(2, 3)),
                      *(message(6, s.encode()) for s in strings),
-                     *(number(13, i) for i in range(4, len(strings)))])
+                     *(number(13, i) for i in range(6, len(strings)))])
 
 
 def refused():
@@ -196,5 +219,6 @@ with check.scratch() as directory:
     check.that(daemon.stop() == 0, "emberd ends well")
     recorded_now(directory)
     caveats(directory)
+    survivors(directory)
     refused()
 check.finish()
