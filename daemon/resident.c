@@ -143,27 +143,58 @@ static bool is_same_process(const struct process_key *a, const struct process_ke
 	return a->pid == b->pid && a->start_ns == b->start_ns;
 }
 
-/* Only pages of that process, or of all. */
-static void coarsen(struct resident *r, const struct process_key *process, unsigned shift)
+static int by_process(const struct page *a, const struct page *b)
 {
-	const uint64_t per_region = 1u << MEMORY_PAGES_PER_REGION_SHIFT;
-	struct page *p, *next;
+	const struct process_key *x = &a->key.process, *y = &b->key.process;
 
-	HASH_ITER (hh, r->pages, p, next) {
-		uint32_t hash = MEMORY_REGION_HASH(p->key.number / per_region);
-
-		if (process && !is_same_process(process, &p->key.process))
-			continue;
-		if (!MEMORY_PAGE_WATCHED(hash, (uint32_t)(p->key.number % per_region), shift))
-			forget(r, p);
-		else
-			p->shift = (uint16_t)MAX(p->shift, shift);
-	}
+	if (x->pid != y->pid)
+		return x->pid < y->pid ? -1 : 1;
+	if (x->start_ns != y->start_ns)
+		return x->start_ns < y->start_ns ? -1 : 1;
+	return a->key.number < b->key.number ? -1 : a->key.number > b->key.number;
 }
 
+/* Tells whether the page stays: it is watched still, and stands for more. */
+static bool coarsen_page(struct page *p, unsigned shift)
+{
+	const uint64_t per_region = 1u << MEMORY_PAGES_PER_REGION_SHIFT;
+	uint32_t hash = MEMORY_REGION_HASH(p->key.number / per_region);
+
+	if (!MEMORY_PAGE_WATCHED(hash, (uint32_t)(p->key.number % per_region), shift))
+		return false;
+	p->shift = (uint16_t)MAX(p->shift, shift);
+	return true;
+}
+
+/* Before the page of a watched fault is added, so none need stay. */
+static void coarsen_process(struct resident *r, const struct process_key *process, unsigned shift)
+{
+	struct page *p, *next;
+
+	HASH_ITER (hh, r->pages, p, next)
+		if (is_same_process(process, &p->key.process) && !coarsen_page(p, shift))
+			forget(r, p);
+}
+
+/* The last page of a process stays if no other does, for what it stood for: so that the process is still known, and its
+ * sum. */
 void resident_coarsen(struct resident *r, unsigned shift)
 {
-	coarsen(r, NULL, shift);
+	struct page *p, *next;
+	bool has_other = false;
+
+	assert(r);
+
+	HASH_SORT(r->pages, by_process);
+	HASH_ITER (hh, r->pages, p, next) {
+		bool is_last = !next || !is_same_process(&p->key.process, &next->key.process);
+
+		if (coarsen_page(p, shift))
+			has_other = true;
+		else if (has_other || !is_last)
+			forget(r, p);
+		has_other &= !is_last;
+	}
 }
 
 /* No more of them than of pages: each report forgets those without. */
@@ -199,7 +230,7 @@ static int follow_shift(struct resident *r, const struct process_key *key, unsig
 	if (error < 0)
 		return error;
 	if (shift > p->shift)
-		coarsen(r, key, shift);
+		coarsen_process(r, key, shift);
 	p->shift = shift;
 	return 0;
 }
@@ -245,10 +276,10 @@ int resident_touch(struct resident *r, const struct sample *s, const struct resi
 	if (f->reach > MEMORY_REACH_REGION || f->shift > MEMORY_SHIFT_MAX)
 		return -EINVAL;
 	process = (struct process_key){ .start_ns = s->process_start_ns, .pid = s->pid };
-	error = f->once ? 0 : follow_shift(r, &process, f->shift);
-	if (error >= 0)
-		error = keeper_put(r->stacks, s, &stack);
-	if (error >= 0)
+	error = keeper_put(r->stacks, s, &stack);
+	if (error >= 0 && !f->once)
+		error = follow_shift(r, &process, f->shift);
+	if (error >= 0) /* where that has forgotten pages there is room: none is left without */
 		error = touch_pages(r, &process, f, stack);
 	if (error < 0)
 		r->dropped++;
@@ -298,17 +329,6 @@ int resident_fork(struct resident *r, uint32_t parent, uint32_t child, uint64_t 
 }
 
 /* ---- report ---- */
-
-static int by_process(const struct page *a, const struct page *b)
-{
-	const struct process_key *x = &a->key.process, *y = &b->key.process;
-
-	if (x->pid != y->pid)
-		return x->pid < y->pid ? -1 : 1;
-	if (x->start_ns != y->start_ns)
-		return x->start_ns < y->start_ns ? -1 : 1;
-	return a->key.number < b->key.number ? -1 : a->key.number > b->key.number;
-}
 
 /* What there is of a process, in the two kinds that the kernel tells apart. */
 enum { KIND_PRIVATE, KIND_FILE, KINDS, KIND_GONE = KINDS };

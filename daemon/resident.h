@@ -56,7 +56,8 @@ int resident_touch(struct resident *r, const struct sample *s, const struct resi
 /* A child has begun with a copy of its parent's memory. */
 int resident_fork(struct resident *r, uint32_t parent, uint32_t child, uint64_t child_start_ns);
 
-/* From now on at least 2^shift for all: forgets pages that are no longer watched and weighs the others anew. */
+/* From now on at least 2^shift for all: forgets pages that are no longer watched, but for one of a process that has no
+ * other, and weighs the others anew. */
 void resident_coarsen(struct resident *r, unsigned shift);
 
 /* Looks which pages are still there and forgets the others. Calls each with a stack (borrowed, values unset; without

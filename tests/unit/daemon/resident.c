@@ -316,6 +316,30 @@ static void one_whose_pages_are_gone_is_not_forgotten(void **state)
 	assert_int_equal(munmap(populated, AREA), 0);
 }
 
+/* However coarsely all are watched in the end, none is lost: what nobody is seen to hold is told by its sum. */
+static void none_is_too_small_to_be_watched_coarsely(void **state)
+{
+	_cleanup_(resident_freep) struct resident *r = NULL;
+	struct sample other = sample_at(&frame_b, 1);
+	struct resident_stats stats;
+	char *area = map_area();
+	struct sums sums;
+
+	(void)state;
+	assert_int_equal(resident_new(&RESIDENT_LIMITS_DEFAULT, &r), 0);
+	resident_begin(r, 0);
+	touch(r, area, AREA / 8, 9, &frame_a);
+	for (uint64_t region = 0; region < 8; region++) /* of another process, sorted in before or after */
+		assert_int_equal(touch_once(r, &other, region << MEMORY_REGION_SHIFT, 9, MEMORY_REACH_REGION), 0);
+	for (unsigned shift = 10; shift <= MEMORY_SHIFT_MAX; shift++)
+		resident_coarsen(r, shift);
+	resident_stats(r, &stats);
+	assert_in_range(stats.pages, 2, 4);
+	sums = report(r, getpid());
+	assert_near(sums.a + sums.unseen, resident_bytes(KIND_PRIVATE) + resident_bytes(KIND_FILE), 0.02);
+	assert_int_equal(munmap(area, AREA), 0);
+}
+
 static void limits_are_counted(void **state)
 {
 	_cleanup_(resident_freep) struct resident *r = NULL;
@@ -334,6 +358,22 @@ static void limits_are_counted(void **state)
 	assert_true(refused >= 17);
 }
 
+static void a_coarser_fault_without_room_takes_nothing_away(void **state)
+{
+	_cleanup_(resident_freep) struct resident *r = NULL;
+	struct resident_limits limits = { .pages = 100, .stacks = 1, .stack_bytes = 4096 };
+	struct sample a = sample_at(&frame_a, getpid()), b = sample_at(&frame_b, getpid());
+	struct resident_stats stats;
+
+	(void)state;
+	assert_int_equal(resident_new(&limits, &r), 0);
+	assert_int_equal(touch_once(r, &a, 0, MEMORY_SHIFT_MIN, MEMORY_REACH_REGION), 0);
+	assert_int_equal(touch_once(r, &b, 0, 9, MEMORY_REACH_REGION), -ENOSPC);
+	resident_stats(r, &stats);
+	assert_int_equal(stats.pages, 4);
+	assert_int_equal(stats.dropped, 1);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(bytes_go_to_the_last_toucher_and_leave_with_the_page),
 	cmocka_unit_test(coarser_is_still_right),
@@ -342,7 +382,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(coarse_faults_of_one_leave_others_alone),
 	cmocka_unit_test(sums_are_what_the_kernel_says_where_chance_explains_it),
 	cmocka_unit_test(one_whose_pages_are_gone_is_not_forgotten),
+	cmocka_unit_test(none_is_too_small_to_be_watched_coarsely),
 	cmocka_unit_test(limits_are_counted),
+	cmocka_unit_test(a_coarser_fault_without_room_takes_nothing_away),
 };
 
 UNIT_MAIN(tests)
