@@ -40,13 +40,14 @@ void summary_print(const struct profile *p, uint32_t value_index)
 	const char *type = profile_string(p, h->sample_types[value_index].type, NULL);
 	const char *unit = profile_string(p, h->sample_types[value_index].unit, NULL);
 	char text[UNITS_TEXT_MAX], caveat[CAVEAT_TEXT_MAX];
+	int64_t samples = samples_of(p);
 
 	summary_print_word(type);
 	(void)fputs(" (", stdout);
 	summary_print_word(unit);
 	printf("): %s", units_format_value(text, profile_total(p, value_index), unit));
 	if (strcmp(unit, "count") != 0)
-		printf(" in %lld %s", (long long)samples_of(p), samples_of(p) == 1 ? "sample" : "samples");
+		printf(" in %lld %s", (long long)samples, samples == 1 ? "sample" : "samples");
 	if (h->duration_ns > 0)
 		printf(" over %s", units_format_time(text, (uint64_t)h->duration_ns));
 	for (size_t at = 0; caveat_next(p, &at, caveat);)

@@ -187,15 +187,11 @@ static void weigh(struct heap_budget *b, double elapsed, double own, double deni
 	}
 }
 
-static void learn(struct heap_budget *b, const struct heap_meter *now, double others_ns, double cost)
+static void learn(struct heap_budget *b, double cpu, double hits, double others_ns, double progress, double cost)
 {
-	double cpu = (double)(now->cpu_ns - b->last.cpu_ns), hits = (double)(now->hits - b->last.hits);
-	double progress = (double)(now->progress - b->last.progress);
 	struct heap_lesson *l = &b->lesson;
 
-	if (now->is_cpu_guessed) {
-		b->stretch_cpu = b->stretch_hits = 0; /* it would teach that its own code takes no time */
-	} else if (b->is_attached) {
+	if (b->is_attached) {
 		b->stretch_cpu += cpu - others_ns;
 		b->stretch_hits += hits;
 	} else { /* hits there are of probes that go in or out */
@@ -237,7 +233,10 @@ enum heap_verdict heap_budget_step(struct heap_budget *b, const struct heap_mete
 		more.kind = b->kind;
 	}
 	heap_estimate_add(&b->estimate, &more);
-	learn(b, now, others_ns, cost);
+	if (now->is_cpu_guessed)
+		b->stretch_cpu = b->stretch_hits = 0; /* it would teach that its own code takes no time */
+	else
+		learn(b, cpu, hits, others_ns, progress, cost);
 	weigh(b, elapsed, own, denied, cost);
 	pay(b, elapsed, own, denied, cost);
 	b->stretch_ns = b->is_attached ? b->stretch_ns + now->time_ns - b->last.time_ns : 0;

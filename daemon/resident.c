@@ -154,6 +154,14 @@ static int by_process(const struct page *a, const struct page *b)
 	return a->key.number < b->key.number ? -1 : a->key.number > b->key.number;
 }
 
+/* Where they are sorted. */
+static bool is_last_of_process(const struct page *p)
+{
+	const struct page *next = p->hh.next;
+
+	return !next || !is_same_process(&p->key.process, &next->key.process);
+}
+
 /* Tells whether the page stays: it is watched still, and stands for more. */
 static bool coarsen_page(struct page *p, unsigned shift)
 {
@@ -187,7 +195,7 @@ void resident_coarsen(struct resident *r, unsigned shift)
 
 	HASH_SORT(r->pages, by_process);
 	HASH_ITER (hh, r->pages, p, next) {
-		bool is_last = !next || !is_same_process(&p->key.process, &next->key.process);
+		bool is_last = is_last_of_process(p);
 
 		if (coarsen_page(p, shift))
 			has_other = true;
@@ -459,10 +467,8 @@ static struct page *count_process(struct report *t, struct page *first)
 	for (p = first; p && is_same_process(&process, &p->key.process); p = next) {
 		next = p->hh.next;
 		if (!look_at_page(pagemap, p)) {
-			bool is_last = !next || !is_same_process(&process, &next->key.process);
-
 			p->kind = KIND_GONE;
-			if (dirfd >= 0 && is_last && !kept)
+			if (dirfd >= 0 && is_last_of_process(p) && !kept)
 				kept = p; /* that tells whose the rest is */
 			else
 				forget(t->resident, p);

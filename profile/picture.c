@@ -126,6 +126,12 @@ int picture_number(struct buffer *out, int64_t value)
 	return buffer_append_string(out, units_format_count(text, value));
 }
 
+int picture_samples(struct buffer *out, int64_t n)
+{
+	(void)picture_number(out, n);
+	return buffer_append_string(out, n == 1 ? " sample" : " samples");
+}
+
 static uint32_t mix(uint32_t a, uint32_t b, double part)
 {
 	uint32_t mixed = 0;
@@ -336,8 +342,7 @@ static void put_total(struct buffer *b, const struct picture *pic, unsigned side
 		return;
 	}
 	(void)buffer_printf(b, "%s in ", units_format_value(text, v->value, pic->unit));
-	(void)picture_number(b, v->count);
-	(void)buffer_append_string(b, v->count == 1 ? " sample" : " samples");
+	(void)picture_samples(b, v->count);
 }
 
 static void put_left_out(struct buffer *b, const struct picture *pic)

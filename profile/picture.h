@@ -70,3 +70,5 @@ int picture_place(const struct tree_frame *f, struct buffer *out);
 int picture_tooltip(const struct picture *pic, uint32_t node, struct buffer *out);
 /* "1,234,567". */
 int picture_number(struct buffer *out, int64_t value);
+/* "1,234,567 samples". */
+int picture_samples(struct buffer *out, int64_t n);

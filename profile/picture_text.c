@@ -83,8 +83,8 @@ static void put_value(struct buffer *out, const struct picture *pic, unsigned si
 	        out, "%s, %.2f %% (", units_format_value(text, v->value, pic->unit), share(pic, side, v->value));
 	(void)picture_number(out, v->value);
 	(void)buffer_printf(out, " %s in ", pic->unit);
-	(void)picture_number(out, v->count);
-	(void)buffer_append_string(out, v->count == 1 ? " sample)" : " samples)");
+	(void)picture_samples(out, v->count);
+	(void)buffer_append_string(out, ")");
 }
 
 static void put_change(struct buffer *out, const struct picture *pic, const struct tree_node *n)

@@ -152,9 +152,7 @@ def caveats(directory):
     """What a reader should know of the numbers stands above them, in words."""
     names = {"lost": 7, "heap.error_permille_max": 85, "heap.survivors_of_ms_max": 2500, "heap.refused_sites_max": 2,
              "heap.processes_waiting_max": 1}
-    path = f"{directory}/caveats.pb.gz"
-    with open(path, "wb") as f:
-        f.write(gzip.compress(heap_profile([f"emberd.{name}={value}" for name, value in names.items()])))
+    path = heap_profile(f"{directory}/caveats.pb.gz", [f"emberd.{name}={value}" for name, value in names.items()])
     line = check.run(check.EMBERCTL, "top", path).stdout.splitlines()[0]
     words = ["7 samples lost", "give or take 8.5%", "in use: only what outlived 2.50 s of probing", "2 places of allocators not probed",
              "1 process that had no turn to be probed"]
@@ -166,12 +164,10 @@ def caveats(directory):
 def survivors(directory):
     """Whether in use is all or only survivors is said of each process; in a merged file, which does not tell them, of all."""
     held = subprocess.Popen(["sleep", "60"]), subprocess.Popen(["sleep", "60"])
-    path = f"{directory}/survivors.pb.gz"
     comments = ["emberd.lost=0", "emberd.heap.survivors_of_ms_max=20"]
 
     def told(samples):
-        with open(path, "wb") as f:
-            f.write(gzip.compress(heap_profile(comments, samples)))
+        path = heap_profile(f"{directory}/survivors.pb.gz", comments, samples)
         return [view(p.pid, path)["allocated"]["is_survivors"] for p in held]
 
     by_pid = [{"pid": p.pid} for p in held]
@@ -184,17 +180,20 @@ def survivors(directory):
         p.wait()
 
 
-def heap_profile(comments, samples=({},)):
-    """A pprof file, as protobuf has it; samples: the number labels of each."""
+def heap_profile(path, comments, samples=({},)):
+    """Writes a pprof file, as protobuf has it; samples: the number labels of each."""
     strings = ["", "inuse_space", "bytes", "f", "pid", "survivors", *comments]
     message = lambda number, body: bytes([number << 3 | 2]) + pprof.varint(len(body)) + body
     number = lambda field, value: bytes([field << 3]) + pprof.varint(value)
     label = lambda name, value: message(3, number(1, strings.index(name)) + number(3, value))
     one = lambda labels: message(2, number(1, 1) + number(2, 4096) + b"".join(label(k, v) for k, v in labels.items()))
-    return b"".join([message(1, number(1, 1) + number(2, 2)), *map(one, samples),
+    data = b"".join([message(1, number(1, 1) + number(2, 2)), *map(one, samples),
                      message(4, number(1, 1) + message(4, number(1, 1))), message(5, number(1, 1) + number(2, 3)),
                      *(message(6, s.encode()) for s in strings),
-                     *(number(13, i) for i in range(6, len(strings)))])
+                     *(number(13, i) for i in range(len(strings) - len(comments), len(strings)))])
+    with open(path, "wb") as f:
+        f.write(gzip.compress(data))
+    return path
 
 
 def refused():
