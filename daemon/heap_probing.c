@@ -379,6 +379,11 @@ bool heap_probing_is_in(const struct heap_probing *p)
 	return p->is_wanted && !p->is_on_its_way && p->n_in > 0;
 }
 
+bool heap_probing_is_on_its_way(const struct heap_probing *p)
+{
+	return p->is_on_its_way;
+}
+
 bool heap_probing_is_out(const struct heap_probing *p)
 {
 	return !p->is_wanted && !p->is_on_its_way && p->n_in == 0;

@@ -57,5 +57,6 @@ void heap_probing_want(struct heap_probing *p, bool in, bool calls_only);
 bool heap_probing_is_wanted(const struct heap_probing *p);
 /* Probes are wanted and in, of each file that the kernel lets us probe. */
 bool heap_probing_is_in(const struct heap_probing *p);
+bool heap_probing_is_on_its_way(const struct heap_probing *p);
 /* None is wanted, in, or on its way out. */
 bool heap_probing_is_out(const struct heap_probing *p);

@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -17,6 +18,7 @@
 #include "daemon/proc_maps.h"
 #include "daemon/reach.h"
 #include "daemon/targets.h"
+#include "profile/window_labels.h"
 
 #define LOAD_SCAN_AFTER_NS (20 * NS_PER_MS) /* a library is opened with those that it needs */
 #define LOAD_SCANS_APART_NS (200 * NS_PER_MS)
@@ -325,6 +327,7 @@ int heap_process_scan(struct heap_process *p, struct heap_sites *sites)
 		return r;
 	set_sites(p);
 	p->sites.files_over = s.n_over;
+	p->is_awaited = s.is_awaited;
 	return s.is_awaited && s.found == 0 ? -EAGAIN : s.found;
 }
 
@@ -358,6 +361,19 @@ void heap_process_describe(const struct heap_process *p, struct source_process *
 	ret->is_waiting = p->turn.is_waiting;
 	ret->is_in = p->budget.is_attached;
 	ret->slow_down = own > 0 ? p->budget.cost_ns / own : 0;
+}
+
+void heap_process_label(const struct heap_process *p, struct sample_label ret[SAMPLE_LABELS_MAX])
+{
+	int64_t frees, error;
+
+	memset(ret, 0, SAMPLE_LABELS_MAX * sizeof(*ret));
+	if (p->is_duty)
+		ret[0] = (struct sample_label){ WINDOW_LABEL_SURVIVORS, 1 };
+	else if (heap_unseen_frees(&p->unseen, p->meter.frees, &frees, &error)) {
+		ret[0] = (struct sample_label){ WINDOW_LABEL_UNSEEN_FREES, frees };
+		ret[1] = (struct sample_label){ WINDOW_LABEL_UNSEEN_ERROR, error };
+	}
 }
 
 bool heap_process_is_nested(const struct heap_process *p, const struct user_frame *frames, size_t n)

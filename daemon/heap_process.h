@@ -29,8 +29,9 @@ struct heap_process {
 	uint64_t cpu_at_wait_ns;
 	struct heap_probing *probing;
 	struct heap_budget budget;
-	bool is_duty;  /* its probes have been out within this window */
-	bool may_step; /* sites that the kernel must single-step are probed as well, at their price */
+	bool is_duty;    /* its probes have been out within this window */
+	bool is_awaited; /* what some of its files hold is not known yet, and may be soon */
+	bool may_step;   /* sites that the kernel must single-step are probed as well, at their price */
 	struct heap_process_sites sites;
 	struct heap_turn turn;
 	uint64_t last_scan_ns;
@@ -71,6 +72,9 @@ bool heap_process_has_allocator(const struct heap_process *p);
 
 /* What status says of it; but for the budget. */
 void heap_process_describe(const struct heap_process *p, struct source_process *ret);
+
+/* What is to be known of what is told of it as in use. */
+void heap_process_label(const struct heap_process *p, struct sample_label ret[SAMPLE_LABELS_MAX]);
 
 /* Whether a sampled call came out of another probed function of the same allocator, leaf first: that one counts. As
  * each call is sampled for itself, leaving such samples out leaves no bias. */

@@ -20,6 +20,8 @@
 #define DRAINS_A_TURN 16
 #define UNFINISHED_WAIT_NS (4 * NS_PER_SEC)
 #define UNFINISHED_POLL_NS (20 * NS_PER_MS)
+#define READY_WAIT_NS (2 * NS_PER_SEC)
+#define READY_POLL_NS (2 * NS_PER_MS)
 
 struct recording {
 	LIST_ENTRY(recording) next;
@@ -30,8 +32,9 @@ struct recording {
 	const struct source *source;
 	struct assembly *assembly;
 	sd_event_source *timer;
-	uint64_t timeout_ns;
-	uint64_t cut_ns; /* 0, or over, and by then at the latest the window is cut */
+	uint64_t duration_ns, timeout_ns;
+	uint64_t ready_ns; /* its client is told that it has begun then at the latest; 0: it has been */
+	uint64_t cut_ns;   /* 0, or over, and by then at the latest the window is cut */
 };
 
 /* What a request asks for, checked. */
@@ -155,6 +158,14 @@ static void on_profile(void *userdata, int result, struct profile *profile)
 	recording_free(k);
 }
 
+static int wake_after(struct recording *k, uint64_t ns)
+{
+	/* Not relative: the loop's time may be from before the programs were loaded. */
+	int r = sd_event_source_set_time(k->timer, (clock_now_ns(CLOCK_MONOTONIC) + ns) / 1000);
+
+	return r < 0 ? r : sd_event_source_set_enabled(k->timer, SD_EVENT_ONESHOT);
+}
+
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
 static void recording_cut(struct recording *k)
@@ -184,26 +195,39 @@ static void recording_end(struct recording *k, bool at_once)
 {
 	gather_end(k->gather);
 	k->cut_ns = clock_now_ns(CLOCK_MONOTONIC) + UNFINISHED_WAIT_NS;
-	if (at_once || gather_unfinished(k->gather) == 0 || sd_event_source_set_time_relative(k->timer, 0) < 0)
+	if (at_once || gather_unfinished(k->gather) == 0 || wake_after(k, 0) < 0)
 		recording_cut(k);
+}
+
+/* Its client is told once all is in place, so that nothing of a command that waits for this goes by unseen. */
+static void begin_if_ready(struct recording *k)
+{
+	if (!source_is_ready(gather_instance(k->gather)) && clock_now_ns(CLOCK_MONOTONIC) < k->ready_ns &&
+	        wake_after(k, READY_POLL_NS) >= 0)
+		return;
+	k->ready_ns = 0;
+	if (k->call)
+		control_event(k->call, json_pack("{sb}", "started", 1));
+	if (wake_after(k, k->duration_ns) < 0)
+		recording_end(k, true);
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 {
 	struct recording *k = userdata;
 
+	(void)s;
 	(void)usec;
-	if (!k->cut_ns) {
+	if (k->cut_ns) {
+		(void)gather_drain(k->gather);
+		if (gather_unfinished(k->gather) == 0 || clock_now_ns(CLOCK_MONOTONIC) >= k->cut_ns ||
+		        wake_after(k, UNFINISHED_POLL_NS) < 0)
+			recording_cut(k);
+	} else if (k->ready_ns)
+		begin_if_ready(k);
+	else
 		recording_end(k, false);
-		return 0;
-	}
-	(void)gather_drain(k->gather);
-	if (gather_unfinished(k->gather) == 0 || clock_now_ns(CLOCK_MONOTONIC) >= k->cut_ns) {
-		recording_cut(k);
-		return 0;
-	}
-	(void)sd_event_source_set_time_relative(s, UNFINISHED_POLL_NS / 1000);
-	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+	return 0;
 }
 
 static void on_gone(void *userdata)
@@ -359,9 +383,8 @@ static int start(struct recording *k, const struct request *q)
 	r = gather_attach(k->gather);
 	if (r < 0)
 		return r;
-	/* Not relative: the loop's time is from before the programs were loaded. */
-	return sd_event_add_time(m->event, &k->timer, CLOCK_MONOTONIC,
-	        (clock_now_ns(CLOCK_MONOTONIC) + q->duration_ns) / 1000, 1, on_timer, k);
+	k->ready_ns = clock_now_ns(CLOCK_MONOTONIC) + READY_WAIT_NS;
+	return sd_event_add_time(m->event, &k->timer, CLOCK_MONOTONIC, 0, 1, on_timer, k);
 }
 
 void record_handle(struct manager *m, struct control_call *call, const json_t *params)
@@ -386,6 +409,7 @@ void record_handle(struct manager *m, struct control_call *call, const json_t *p
 		.call = call,
 		.client = control_client(call),
 		.source = q.source,
+		.duration_ns = q.duration_ns,
 		.timeout_ns = q.timeout_ns };
 	LIST_INSERT_HEAD(&m->recordings, k, next);
 	r = start(k, &q);
@@ -395,5 +419,5 @@ void record_handle(struct manager *m, struct control_call *call, const json_t *p
 		return;
 	}
 	control_on_gone(call, on_gone, k);
-	control_event(call, json_pack("{sb}", "started", 1));
+	begin_if_ready(k);
 }

@@ -346,6 +346,11 @@ int source_set_rate(struct source_instance *i, uint64_t rate)
 	return i->source->set_rate ? i->source->set_rate(i, rate) : -EOPNOTSUPP;
 }
 
+bool source_is_ready(struct source_instance *i)
+{
+	return !i->source->is_ready || i->source->is_ready(i);
+}
+
 void source_tick(struct source_instance *i)
 {
 	if (i->source->tick)

@@ -95,6 +95,8 @@ struct source {
 	/* 0 or negative errno; i->implementation is the source's own. */
 	int (*open)(struct source_instance *i); /* open, configure and load the programs; fill i->ring_fd ... */
 	int (*attach)(struct source_instance *i);
+	/* Whether what it does to the processes that are there at attach has been done; NULL: attach does all. */
+	bool (*is_ready)(struct source_instance *i);
 	/* A record of the ring that is not a plain sample or a file event; NULL where there are none. */
 	int (*record)(struct source_instance *i, const void *record, size_t size);
 	/* Turns a sample record into s->values; NULL: values[0] = 1, values[1] = value. Returns false where the source
@@ -141,6 +143,8 @@ int source_open(const struct source *source, const struct source_params *params,
 struct source_instance *source_close(struct source_instance *i); /* NULL in, NULL out */
 DEFINE_CLEANUP(struct source_instance *, source_close)
 int source_attach(struct source_instance *i);
+/* Whether all that ran when it was attached is seen by now, as far as it ever will be: ask again in some ms. */
+bool source_is_ready(struct source_instance *i);
 
 /* Handles at most max records that wait in the ring; returns how many it handled (max: there may be more), or negative
  * errno. Call it every 100 ms or so. In between the instance drains itself, from the event loop of struct code, when

@@ -20,7 +20,6 @@
 #include "daemon/sources.h"
 #include "daemon/targets.h"
 #include "daemon/uprobe.h"
-#include "profile/window_labels.h"
 #include "bpf/heap.skel.h"
 
 #define HASH_NONFATAL_OOM 1
@@ -105,20 +104,6 @@ static void drop_live(void *userdata, uint32_t pid, uint64_t address)
 	(void)bpf_map_delete_elem(bpf_map__fd(h->skel->maps.heap_live), &key);
 }
 
-/* What is to be known of what is told as in use. */
-static void label(struct sample_label labels[SAMPLE_LABELS_MAX], const struct heap_process *p)
-{
-	int64_t frees, error;
-
-	memset(labels, 0, SAMPLE_LABELS_MAX * sizeof(*labels));
-	if (p->is_duty)
-		labels[0] = (struct sample_label){ WINDOW_LABEL_SURVIVORS, 1 };
-	else if (heap_unseen_frees(&p->unseen, p->meter.frees, &frees, &error)) {
-		labels[0] = (struct sample_label){ WINDOW_LABEL_UNSEEN_FREES, frees };
-		labels[1] = (struct sample_label){ WINDOW_LABEL_UNSEEN_ERROR, error };
-	}
-}
-
 /* What was settled is told, and how far it may be off. */
 static void tell(struct source_instance *i, struct heap_process *p)
 {
@@ -127,7 +112,7 @@ static void tell(struct source_instance *i, struct heap_process *p)
 	struct heap_window w;
 
 	heap_estimate_close_window(&p->budget.estimate, &w);
-	label(h->labels, p);
+	heap_process_label(p, h->labels);
 	heap_objects_report(h->objects, (uint32_t)p->pid, w.factor, w.seen_factor, deliver, i);
 	*(w.is_by_time ? &p->common_bytes : &p->error_bytes) += w.error * (h->ledger.told_bytes - before);
 }
@@ -766,6 +751,16 @@ static int heap_attach(struct source_instance *i)
 	return 0;
 }
 
+static bool heap_is_ready(struct source_instance *i)
+{
+	struct heap *h = i->implementation;
+
+	for (const struct target *t = h->processes; t; t = t->hh.next)
+		if (t->process->is_awaited || heap_probing_is_on_its_way(t->process->probing))
+			return false;
+	return true;
+}
+
 static void heap_processes(
         struct source_instance *i, void (*each)(void *userdata, const struct source_process *process), void *userdata)
 {
@@ -788,6 +783,7 @@ const struct source heap_source = {
 	.is_ordered = true,
 	.open = heap_open,
 	.attach = heap_attach,
+	.is_ready = heap_is_ready,
 	.record = heap_record,
 	.values = heap_values,
 	.flush = heap_flush,

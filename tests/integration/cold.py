@@ -4,6 +4,7 @@ samples are complete although rows have to be made first, none is lost, and embe
 import json
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import sys
@@ -95,9 +96,47 @@ def cold(d, may_repeat):
     return is_quick
 
 
+class Newcomers(threading.Thread):
+    """Programs that nobody has seen before, all the time: some stack always waits for rows."""
+
+    PROGRAMS = [(sys.executable, "while True: pass", "-c"), ("perl", "1 while 1", "-e"), ("bash", "while :; do :; done", "-c")]
+
+    def __init__(self, directory, number):
+        super().__init__(daemon=True)
+        self.fresh = os.path.join(directory, f"fresh-{number}")
+        self.ended = False
+        self.start()
+
+    def run(self):
+        while not self.ended:
+            for program, text, option in self.PROGRAMS:
+                shutil.copy(shutil.which(program), self.fresh)
+                subprocess.run(["timeout", "0.1", self.fresh, option, text], stderr=subprocess.DEVNULL, check=False)
+                os.unlink(self.fresh)
+
+    def end(self):
+        self.ended = True
+        self.join(10)
+
+
+def ends_in_time(d):
+    newcomers = [Newcomers(d, i) for i in range(3)]
+    try:
+        for _ in range(16):
+            begin = time.monotonic()
+            done = check.run(check.EMBERCTL, "record", "-F", "4999", "-d", "231ms", "-o", os.path.join(d, "end.pb.gz"), timeout=60)
+            check.that(time.monotonic() - begin < 30, f"ends while stacks wait for rows: {done.stderr.split(',')[0].strip()}")
+    except subprocess.TimeoutExpired:
+        check.that(False, "a recording does not end while stacks wait for rows")
+    for n in newcomers:
+        n.end()
+
+
 clang = compiler()
 for turn in range(3):
     with check.scratch() as directory:
         if cold(directory, turn < 2):
             break
+with check.scratch() as directory:
+    ends_in_time(directory)
 check.finish()

@@ -53,6 +53,35 @@ def late_allocator(scratch):
     check.near(p.cum(3)["late_caller"] / kept, 1, 0.15, "an allocator opened after 8 s: bytes in use, of the truth")
 
 
+# Is over in milliseconds.
+FIRST = """
+#include <stdlib.h>
+enum { N = 5000 };
+static void *kept[N];
+__attribute__((noinline)) static void *first_blocks(void) { void *p = malloc(1000); *(volatile char *)p = 1; return p; }
+int main(void)
+{
+        for (int i = 0; i < N; i++)
+                kept[i] = first_blocks();
+        for (int i = 0; i < N; i += 2)
+                free(kept[i]);
+        return 0;
+}
+"""
+
+
+def from_the_first(scratch):
+    """A command is let go when its probes are in."""
+    with open(f"{scratch}/first.c", "w") as f:
+        f.write(FIRST)
+    check.run("gcc", *FLAGS, f"{scratch}/first.c", "-o", f"{scratch}/first")
+    for _ in range(5):
+        p, _ = record(scratch, f"{scratch}/first")
+        check.near(p.cum(1)["first_blocks"] / 5e6, 1, 0.15, "a command of some ms: bytes allocated, of the truth")
+        check.near(p.cum(3)["first_blocks"] / 2.5e6, 1, 0.2, "a command of some ms: bytes in use, of the truth")
+        check.that(not any("survivors" in s.labels for s in p.samples), "a command of some ms: seen whole")
+
+
 def usdt(scratch):
     p, truth = record(scratch, f"{scratch}/late", 1, f"{scratch}/usdt.so")
     objects, size, kept = truth["late_caller"]
@@ -155,7 +184,7 @@ def status(scratch):
 
 with check.scratch() as directory:
     build(directory)
-    for test in (late_allocator, usdt, stepped, too_many_files, turns, status):
+    for test in (late_allocator, from_the_first, usdt, stepped, too_many_files, turns, status):
         if not sys.argv[1:] or test.__name__ in sys.argv[1:]:
             test(directory)
 check.finish()
