@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/proc_stat.h"
 #include "daemon/keeper.h"
 #include "daemon/process.h"
 
@@ -55,6 +56,8 @@ struct resident {
 	struct keeper *stacks;
 	struct page *pages;
 	struct process *processes;
+	uint32_t *told; /* PIDs, ascending, by the last report */
+	size_t n_told;
 	uint64_t dropped, begin_ns;
 	uint64_t page_bytes_max, page_bytes_mean;
 };
@@ -110,6 +113,7 @@ struct resident *resident_free(struct resident *r)
 	HASH_ITER (hh, r->processes, process, next_process)
 		forget_process(r, process);
 	(void)keeper_free(r->stacks);
+	free(r->told);
 	free(r);
 	return NULL;
 }
@@ -397,6 +401,7 @@ struct report {
 };
 
 #define STANDARD_ERRORS 3
+#define NO_FAULT_SEEN "no fault seen"
 
 /* By how much the pages of a kind are to weigh more or less. *ret_rest: what nobody was seen to bring in. */
 static double correction(const struct kind *k, double known, double known_error, double *ret_rest)
@@ -448,7 +453,7 @@ static void tell_rest(const struct report *t, uint32_t stack, double bytes)
 	keeper_get(t->resident->stacks, stack, &s);
 	s.tid = s.pid;
 	s.n_user = 0;
-	s.truncated = "no fault seen";
+	s.truncated = NO_FAULT_SEEN;
 	tell(t, &s, (uint64_t)bytes);
 }
 
@@ -484,6 +489,7 @@ static struct page *count_process(struct report *t, struct page *first)
 	if (!kept)
 		return next;
 	mark_holder(t->resident, &process);
+	t->resident->told[t->resident->n_told++] = process.pid;
 	rest = find_corrections(t, &process, dirfd, kinds, corrections);
 	for (p = kept; p != next; p = p->hh.next)
 		t->bytes[p->stack] += (uint64_t)(page_bytes(p) * corrections[p->kind]);
@@ -566,12 +572,45 @@ int resident_report(struct resident *r, int proc_dirfd, resident_each_t each, vo
 	assert(each);
 
 	t.bytes = bytes = calloc(MAX(keeper_count(r->stacks), 1u), sizeof(*bytes));
-	if (!bytes)
+	free(r->told);
+	r->n_told = 0;
+	r->told = calloc(MAX(HASH_COUNT(r->pages), 1u), sizeof(*r->told)); /* at most one a page */
+	if (!bytes || !r->told)
 		return -ENOMEM;
 	count_pages(&t);
 	tell_stacks(&t);
 	error = drop_unused_stacks(r);
 	return error < 0 ? error : (int)HASH_COUNT(r->pages);
+}
+
+static int by_pid(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+void resident_tell_unseen(const struct resident *r, int proc_dirfd, uint32_t pid, resident_each_t each, void *userdata)
+{
+	struct sample s = { .pid = pid, .tid = pid, .exe = FILE_NONE, .truncated = NO_FAULT_SEEN };
+	_cleanup_close_ int dirfd = -1;
+	struct proc_stat stat;
+	double known[KINDS];
+
+	assert(r);
+	assert(each);
+
+	if (!r->told || bsearch(&pid, r->told, r->n_told, sizeof(pid), by_pid))
+		return;
+	dirfd = process_open(proc_dirfd, pid, 0);
+	if (dirfd < 0 || proc_stat_read(dirfd, "stat", &stat) < 0 || stat.start_ns < r->begin_ns ||
+	        read_statm(dirfd, known) < 0 || known[KIND_PRIVATE] + known[KIND_FILE] <= statm_error())
+		return;
+	s.time_ns = clock_now_ns(CLOCK_REALTIME);
+	s.process_start_ns = stat.start_ns;
+	proc_comm((int)pid, s.comm);
+	memcpy(s.thread, s.comm, sizeof(s.thread));
+	each(userdata, &s, (uint64_t)(known[KIND_PRIVATE] + known[KIND_FILE]));
 }
 
 void resident_stats(const struct resident *r, struct resident_stats *ret)

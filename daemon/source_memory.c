@@ -11,6 +11,7 @@
 #include "daemon/cpu_events.h"
 #include "daemon/resident.h"
 #include "daemon/sources.h"
+#include "daemon/targets.h"
 #include "bpf/memory.skel.h"
 
 #define RING_BYTES (128u << 10)
@@ -24,6 +25,7 @@ struct memory {
 	struct memory_bpf *skel;
 	struct cpu_events *events; /* where there is no tracepoint */
 	struct resident *resident;
+	struct targets targets;
 	int proc_fd;
 	uint64_t hold; /* files of the stacks that still hold memory */
 	uint64_t samples, samples_at_tick;
@@ -108,6 +110,10 @@ static int memory_open(struct source_instance *i)
 	r = resident_new(&RESIDENT_LIMITS_DEFAULT, &m->resident);
 	if (r < 0)
 		return r;
+	if (i->params.targets) {
+		m->targets = *i->params.targets;
+		m->targets.include.pids = m->targets.exclude.pids = NULL; /* those are in the programs' map */
+	}
 	m->hold = code_hold(i->params.code);
 	r = memory_load(i, m);
 	if (r < 0)
@@ -192,12 +198,39 @@ static void deliver(void *userdata, struct sample *s, uint64_t bytes)
 	i->sample(i->userdata, i, s);
 }
 
+static void deliver_unseen(void *userdata, struct sample *s, uint64_t bytes)
+{
+	struct source_instance *i = userdata;
+	struct memory *m = i->implementation;
+
+	if (!targets_match(&m->targets, bpf_map__fd(m->skel->maps.selected_pids), (pid_t)s->pid))
+		return;
+	s->cgroup_id = target_cgroup_of_process((pid_t)s->pid);
+	deliver(i, s, bytes);
+}
+
+static void tell_unseen(struct source_instance *i)
+{
+	struct memory *m = i->implementation;
+	_cleanup_closedir_ DIR *proc = opendir("/proc");
+	struct dirent *d;
+
+	while (proc && (d = readdir(proc))) {
+		uint32_t pid = (uint32_t)strtoul(d->d_name, NULL, 10);
+
+		if (pid > 0)
+			resident_tell_unseen(m->resident, m->proc_fd, pid, deliver_unseen, i);
+	}
+}
+
 static int memory_flush(struct source_instance *i)
 {
 	struct memory *m = i->implementation;
 	struct resident_stats stats;
 	int r = resident_report(m->resident, m->proc_fd, deliver, i);
 
+	if (r >= 0)
+		tell_unseen(i);
 	resident_stats(m->resident, &stats);
 	if (stats.page_bytes_mean > 0)
 		i->period = stats.page_bytes_mean;

@@ -237,42 +237,75 @@ static bool exe_matches(const struct target_rules *rules, pid_t pid)
 	return false;
 }
 
-/* Inode of the ancestor at a level of the cgroup v2 path below; 0 where it has none. */
-static uint64_t ancestor_id(const char *mount, const char *path, uint32_t level)
+/* Of a path of the cgroup v2 tree, how many of its bytes lead to the ancestor at a level; 0: it is not so deep. */
+static size_t ancestor_bytes(const char *path, uint32_t level)
 {
-	char name[4096 + 512];
 	const char *end = path;
-	struct stat st;
 
 	for (uint32_t i = 0; i < level; i++) {
 		if (*end != '/' || end[1] == '\0')
 			return 0;
 		end += 1 + strcspn(end + 1, "/");
 	}
-	(void)snprintf(name, sizeof(name), "%s%.*s", mount, (int)MIN(end - path, (ptrdiff_t)4000), path);
+	return (size_t)(end - path);
+}
+
+static uint64_t cgroup_id(const char *mount, const char *path, size_t path_bytes)
+{
+	char name[4096 + 512];
+	struct stat st;
+
+	(void)snprintf(name, sizeof(name), "%s%.*s", mount, (int)MIN(path_bytes, (size_t)4000), path);
 	return stat(name, &st) == 0 ? st.st_ino : 0;
+}
+
+/* mount has room for room bytes; *ret_path belongs to the caller. */
+static int cgroup_of_process(pid_t pid, char *mount, size_t room, char **ret_path)
+{
+	_cleanup_free_ char *text = NULL;
+	char name[64], *path;
+	int r;
+
+	(void)snprintf(name, sizeof(name), "/proc/%d/cgroup", (int)pid);
+	r = cgroup_mount(mount, room);
+	if (r >= 0)
+		r = file_read_all(AT_FDCWD, name, 64 << 10, &text, NULL);
+	if (r < 0)
+		return r;
+	path = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+	path = path ? strchr(path, '/') : NULL;
+	if (!path)
+		return -ENOENT;
+	path = strndup(path, strcspn(path, "\n"));
+	if (!path)
+		return -ENOMEM;
+	*ret_path = path;
+	return 0;
 }
 
 static bool cgroup_matches(const struct target_rules *rules, pid_t pid)
 {
-	_cleanup_free_ char *text = NULL;
-	char name[64], mount[512], *path;
+	_cleanup_free_ char *path = NULL;
+	char mount[512];
 
-	(void)snprintf(name, sizeof(name), "/proc/%d/cgroup", (int)pid);
-	if (rules->n_cgroups == 0 || cgroup_mount(mount, sizeof(mount)) < 0 ||
-	        file_read_all(AT_FDCWD, name, 64 << 10, &text, NULL) < 0)
+	if (rules->n_cgroups == 0 || cgroup_of_process(pid, mount, sizeof(mount), &path) < 0)
 		return false;
-	path = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-	if (!path)
-		return false;
-	path = strchr(path, '/');
-	if (!path)
-		return false;
-	path[strcspn(path, "\n")] = '\0';
-	for (size_t i = 0; i < rules->n_cgroups; i++)
-		if (ancestor_id(mount, path, rules->cgroups[i].level) == rules->cgroups[i].id)
+	for (size_t i = 0; i < rules->n_cgroups; i++) {
+		const struct target_cgroup *rule = &rules->cgroups[i];
+		size_t n = ancestor_bytes(path, rule->level);
+
+		if ((n > 0 || rule->level == 0) && cgroup_id(mount, path, n) == rule->id)
 			return true;
+	}
 	return false;
+}
+
+uint64_t target_cgroup_of_process(pid_t pid)
+{
+	_cleanup_free_ char *path = NULL;
+	char mount[512];
+
+	return cgroup_of_process(pid, mount, sizeof(mount), &path) < 0 ? 0 : cgroup_id(mount, path, strlen(path));
 }
 
 static bool rules_match(const struct target_rules *rules, pid_t pid)

@@ -11,6 +11,8 @@ int targets_fill_pids(const struct targets *targets, int map_fd);
 /* What tells a process's executable from others, the same for all that run it. No device is in it: on overlayfs the
  * kernel's is not the one of stat(2). -ENOENT and others: it cannot be told. */
 int target_exe_of_process(pid_t pid, struct target_exe *ret);
+/* The number of its cgroup in the v2 tree; 0: not known. */
+uint64_t target_cgroup_of_process(pid_t pid);
 /* Whether a process is selected, asked in user space: by the same rules as the programs, PIDs from their map (pids_fd).
  */
 bool targets_match(const struct targets *targets, int pids_fd, pid_t pid);

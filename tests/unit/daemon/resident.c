@@ -340,6 +340,37 @@ static void none_is_too_small_to_be_watched_coarsely(void **state)
 	assert_int_equal(munmap(area, AREA), 0);
 }
 
+static uint64_t unseen(const struct resident *r, pid_t pid)
+{
+	_cleanup_close_ int proc = open("/proc", O_RDONLY | O_DIRECTORY);
+	struct sums sums = { .pid = pid };
+
+	resident_tell_unseen(r, proc, (uint32_t)pid, add, &sums);
+	assert_int_equal(sums.a + sums.b, 0);
+	return sums.unseen;
+}
+
+static void one_that_was_never_sampled_is_told_if_it_began_under_watch(void **state)
+{
+	_cleanup_(resident_freep) struct resident *r = NULL;
+	char *area = map_area();
+
+	(void)state;
+	assert_int_equal(resident_new(&RESIDENT_LIMITS_DEFAULT, &r), 0);
+	assert_int_equal(unseen(r, getpid()), 0); /* nothing was reported yet */
+	resident_begin(r, start_ns_of(getpid()) + 1);
+	(void)report(r, getpid());
+	assert_int_equal(unseen(r, getpid()), 0); /* it is older */
+	resident_begin(r, 0);
+	(void)report(r, getpid());
+	assert_near(unseen(r, getpid()), resident_bytes(KIND_PRIVATE) + resident_bytes(KIND_FILE), 0.02);
+	assert_int_equal(unseen(r, 2), 0); /* a thread of the kernel, or none */
+	touch(r, area, AREA, 9, &frame_a);
+	(void)report(r, getpid());
+	assert_int_equal(unseen(r, getpid()), 0); /* the report has told it */
+	assert_int_equal(munmap(area, AREA), 0);
+}
+
 static void limits_are_counted(void **state)
 {
 	_cleanup_(resident_freep) struct resident *r = NULL;
@@ -383,6 +414,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(sums_are_what_the_kernel_says_where_chance_explains_it),
 	cmocka_unit_test(one_whose_pages_are_gone_is_not_forgotten),
 	cmocka_unit_test(none_is_too_small_to_be_watched_coarsely),
+	cmocka_unit_test(one_that_was_never_sampled_is_told_if_it_began_under_watch),
 	cmocka_unit_test(limits_are_counted),
 	cmocka_unit_test(a_coarser_fault_without_room_takes_nothing_away),
 };
