@@ -16,6 +16,7 @@
 #include "ctl/progress.h"
 #include "profile/caveat.h"
 #include "profile/file.h"
+#include "profile/tree.h"
 
 #define SOURCES_MAX 8 /* as many calls as emberd takes of one client */
 #define DURATION_DEFAULT_NS (10 * NS_PER_SEC)
@@ -376,11 +377,13 @@ static double percent(json_int_t part, json_int_t whole)
 /* All of the counts, 0 or not, and what the source has to say besides. */
 static void print_summary(const struct recording *k, const json_t *body, const struct profile *p, const char *path)
 {
+	const char *noun = tree_count_noun(p, 0);
 	json_int_t samples = number(body, "samples"), duration = number(body, "duration_ns");
 	char time[UNITS_TEXT_MAX], cost[UNITS_TEXT_MAX], caveat[CAVEAT_TEXT_MAX];
 
-	(void)fprintf(stderr, "%s: %lld samples in %s, %lld lost, %lld truncated (%.1f %%), ", k->source,
-	        (long long)samples, units_format_time(time, (uint64_t)duration), (long long)number(body, "lost"),
+	(void)fprintf(stderr, "%s: %lld %.*s in %s, %lld lost, %lld truncated (%.1f %%), ", k->source,
+	        (long long)samples, (int)strlen(noun) - (samples == 1), noun,
+	        units_format_time(time, (uint64_t)duration), (long long)number(body, "lost"),
 	        (long long)number(body, "truncated"), percent(number(body, "truncated"), samples));
 	(void)fprintf(stderr, "%lld of %lld frames unsymbolized, own cost %s (%.2f %% of a CPU)",
 	        (long long)number(body, "unsymbolized"), (long long)number(body, "locations"),

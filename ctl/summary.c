@@ -18,9 +18,9 @@ char *summary_percent(char buffer[SUMMARY_PERCENT_MAX], double value, double who
 	return buffer;
 }
 
-static int64_t samples_of(const struct profile *p)
+static int64_t samples_of(const struct profile *p, uint32_t value_index)
 {
-	uint32_t count = tree_count_index(p);
+	uint32_t count = tree_count_index(p, value_index);
 
 	return count == PROFILE_NONE ? (int64_t)profile_n_samples(p) : profile_total(p, count);
 }
@@ -40,14 +40,15 @@ void summary_print(const struct profile *p, uint32_t value_index)
 	const char *type = profile_string(p, h->sample_types[value_index].type, NULL);
 	const char *unit = profile_string(p, h->sample_types[value_index].unit, NULL);
 	char text[UNITS_TEXT_MAX], caveat[CAVEAT_TEXT_MAX];
-	int64_t samples = samples_of(p);
+	const char *noun = tree_count_noun(p, value_index);
+	int64_t samples = samples_of(p, value_index);
 
 	summary_print_word(type);
 	(void)fputs(" (", stdout);
 	summary_print_word(unit);
 	printf("): %s", units_format_value(text, profile_total(p, value_index), unit));
 	if (strcmp(unit, "count") != 0)
-		printf(" in %lld %s", (long long)samples, samples == 1 ? "sample" : "samples");
+		printf(" in %lld %.*s", (long long)samples, (int)strlen(noun) - (samples == 1), noun);
 	if (h->duration_ns > 0)
 		printf(" over %s", units_format_time(text, (uint64_t)h->duration_ns));
 	for (size_t at = 0; caveat_next(p, &at, caveat);)
@@ -80,6 +81,6 @@ json_t *summary_json(const struct profile *p, uint32_t value_index)
 	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:o}", "sample_type",
 	        command_json_string(profile_string(p, h->sample_types[value_index].type, NULL)), "unit",
 	        command_json_string(profile_string(p, h->sample_types[value_index].unit, NULL)), "total",
-	        (json_int_t)profile_total(p, value_index), "samples", (json_int_t)samples_of(p), "time_ns",
+	        (json_int_t)profile_total(p, value_index), "samples", (json_int_t)samples_of(p, value_index), "time_ns",
 	        (json_int_t)h->time_ns, "duration_ns", (json_int_t)h->duration_ns, "ledger", ledger_json(p));
 }

@@ -14,6 +14,7 @@ static const struct caveat {
 	enum caveat_kind kind;
 	const char *before, *after; /* of the number */
 	const char *after_one;      /* where that is 1, of those that are counted */
+	const char *unless;         /* a line of the ledger that says it all where it is not 0 */
 } caveats[] = {
 	{ LEDGER_LOST, CAVEAT_COUNT, "", " samples lost", " sample lost" },
 	{ LEDGER_TRUNCATED, CAVEAT_COUNT, "", " stacks truncated", " stack truncated" },
@@ -21,8 +22,8 @@ static const struct caveat {
 	{ LEDGER_UNSYMBOLIZED, CAVEAT_COUNT, "", " frames without a name", " frame without a name" },
 	[CAVEATS_OF_ALL] = { "memory.faults_dropped_max", CAVEAT_COUNT, "", " faults not followed",
 	        " fault not followed" },
-	{ "heap.error_permille_max", CAVEAT_PERMILLE, "estimates, give or take ", "", NULL },
-	{ "heap.error_unknown_max", CAVEAT_WORDS, "by how much is not known", "", NULL },
+	{ "heap.error_permille_max", CAVEAT_PERMILLE, "estimates, give or take ", "", NULL, "heap.error_unknown_max" },
+	{ "heap.error_unknown_max", CAVEAT_WORDS, "estimates, too little was seen to say how good", "", NULL, NULL },
 	{ "heap.survivors_of_ms_max", CAVEAT_MS, "in use: only what outlived ", " of probing", NULL },
 	{ "heap.refused_sites_max", CAVEAT_COUNT, "", " places of allocators not probed",
 	        " place of an allocator not probed" },
@@ -49,13 +50,18 @@ static void format(const struct caveat *c, int64_t n, char text[CAVEAT_TEXT_MAX]
 	        c->kind == CAVEAT_COUNT && n == 1 ? c->after_one : c->after);
 }
 
+static bool is_told(const struct profile *p, const char *name, int64_t *ret)
+{
+	return ledger_get(p, name, ret) == 0 && *ret > 0;
+}
+
 bool caveat_next(const struct profile *p, size_t *at, char text[CAVEAT_TEXT_MAX])
 {
 	while (*at < ARRAY_SIZE(caveats)) {
 		const struct caveat *c = &caveats[(*at)++];
-		int64_t n;
+		int64_t n, other;
 
-		if (ledger_get(p, c->name, &n) == 0 && n > 0) {
+		if (is_told(p, c->name, &n) && !(c->unless && is_told(p, c->unless, &other))) {
 			format(c, n, text);
 			return true;
 		}

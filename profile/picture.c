@@ -126,10 +126,10 @@ int picture_number(struct buffer *out, int64_t value)
 	return buffer_append_string(out, units_format_count(text, value));
 }
 
-int picture_samples(struct buffer *out, int64_t n)
+int picture_count(const struct picture *pic, struct buffer *out, int64_t n)
 {
 	(void)picture_number(out, n);
-	return buffer_append_string(out, n == 1 ? " sample" : " samples");
+	return buffer_printf(out, " %.*s", (int)strlen(pic->count_noun) - (n == 1), pic->count_noun);
 }
 
 static uint32_t mix(uint32_t a, uint32_t b, double part)
@@ -342,7 +342,7 @@ static void put_total(struct buffer *b, const struct picture *pic, unsigned side
 		return;
 	}
 	(void)buffer_printf(b, "%s in ", units_format_value(text, v->value, pic->unit));
-	(void)picture_samples(b, v->count);
+	(void)picture_count(pic, b, v->count);
 }
 
 static void put_left_out(struct buffer *b, const struct picture *pic)
@@ -387,6 +387,7 @@ static int make_texts(
 
 	pic->type = profile_string(p, type->type, NULL);
 	pic->unit = profile_string(p, type->unit, NULL);
+	pic->count_noun = tree_count_noun(p, o->value_index);
 	if (o->title)
 		pic->title = strdup(o->title);
 	else if (asprintf(&pic->title, before ? "Differential flame graph: %.200s" : "Flame graph: %.200s", pic->type) <

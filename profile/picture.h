@@ -15,8 +15,8 @@ struct picture {
 	struct tree *tree;
 	struct diff *diff; /* NULL: not differential */
 	char *title;
-	char *subtitle;          /* what, how much, when, losses */
-	const char *unit, *type; /* borrowed from the profile */
+	char *subtitle;                       /* what, how much, when, losses */
+	const char *unit, *type, *count_noun; /* borrowed from the profile */
 	uint32_t width;
 	double scale[TREE_SIDES]; /* value -> fraction of the picture's width */
 	uint32_t kinds;           /* bit of each kind that is drawn */
@@ -70,5 +70,5 @@ int picture_place(const struct tree_frame *f, struct buffer *out);
 int picture_tooltip(const struct picture *pic, uint32_t node, struct buffer *out);
 /* "1,234,567". */
 int picture_number(struct buffer *out, int64_t value);
-/* "1,234,567 samples". */
-int picture_samples(struct buffer *out, int64_t n);
+/* "1,234,567 samples", "1 object". */
+int picture_count(const struct picture *pic, struct buffer *out, int64_t n);

@@ -83,7 +83,7 @@ static void put_value(struct buffer *out, const struct picture *pic, unsigned si
 	        out, "%s, %.2f %% (", units_format_value(text, v->value, pic->unit), share(pic, side, v->value));
 	(void)picture_number(out, v->value);
 	(void)buffer_printf(out, " %s in ", pic->unit);
-	(void)picture_samples(out, v->count);
+	(void)picture_count(pic, out, v->count);
 	(void)buffer_append_string(out, ")");
 }
 

@@ -166,7 +166,8 @@ const char *profile_comment(const struct profile *p, uint32_t i);
 int64_t profile_total(const struct profile *p, uint32_t value_index);
 /* Index of the sample type called name; -ENOENT. */
 int profile_find_sample_type(const struct profile *p, const char *name, uint32_t *ret);
-/* The sample type that is shown where none is asked for: default_sample_type, else the last, as pprof has it. */
+/* The sample type that is shown where none is asked for: default_sample_type, else the last, as pprof has it; where all
+ * of that is 0 (nothing is in use any more), the next one before it with anything. */
 uint32_t profile_default_value(const struct profile *p);
 uint64_t profile_bytes(const struct profile *p);      /* memory held */
 uint64_t profile_bytes_left(const struct profile *p); /* until the limit */

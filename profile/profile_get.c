@@ -119,14 +119,22 @@ int profile_find_sample_type(const struct profile *p, const char *name, uint32_t
 	return -ENOENT;
 }
 
-uint32_t profile_default_value(const struct profile *p)
+static uint32_t named_default(const struct profile_header *h)
 {
-	const struct profile_header *h = &p->header;
-
 	for (uint32_t i = 0; h->default_sample_type && i < h->n_sample_types; i++)
 		if (h->sample_types[i].type == h->default_sample_type)
 			return i;
 	return h->n_sample_types ? h->n_sample_types - 1 : 0;
+}
+
+uint32_t profile_default_value(const struct profile *p)
+{
+	uint32_t wanted = named_default(&p->header);
+
+	for (uint32_t i = wanted; i < p->header.n_sample_types; i--)
+		if (profile_total(p, i) != 0)
+			return i;
+	return wanted;
 }
 
 uint64_t profile_bytes(const struct profile *p)

@@ -407,7 +407,7 @@ int top_build(const struct profile *p, const struct top_options *options, struct
 {
 	_cleanup_(top_freep) struct top *t = calloc(1, sizeof(*t));
 	_cleanup_(building_done) struct building b = { .p = p, .options = options, .top = t };
-	uint32_t count_index = tree_count_index(p);
+	uint32_t count_index = tree_count_index(p, options->value_index);
 	int r;
 
 	if (!t)

@@ -290,14 +290,30 @@ static int add_stack(struct tree *t, const struct profile *p, uint32_t stack, co
 	return 0;
 }
 
-uint32_t tree_count_index(const struct profile *p)
+uint32_t tree_count_index(const struct profile *p, uint32_t value_index)
 {
 	const struct profile_header *h = profile_header_const(p);
+	uint32_t found = PROFILE_NONE;
 
-	for (uint32_t i = 0; i < h->n_sample_types; i++)
+	for (uint32_t i = 0; i < h->n_sample_types && (i <= value_index || found == PROFILE_NONE); i++)
 		if (strcmp(profile_string(p, h->sample_types[i].unit, NULL), "count") == 0)
-			return i;
-	return PROFILE_NONE;
+			found = i;
+	return found;
+}
+
+const char *tree_count_noun(const struct profile *p, uint32_t value_index)
+{
+	uint32_t index = tree_count_index(p, value_index);
+	const char *type, *word;
+	size_t n;
+
+	if (index == PROFILE_NONE)
+		return "samples";
+	type = profile_string(p, profile_header_const(p)->sample_types[index].type, NULL);
+	word = strrchr(type, '_');
+	word = word ? word + 1 : type;
+	n = strspn(word, "abcdefghijklmnopqrstuvwxyz");
+	return n < 2 || n > TREE_NOUN_MAX || word[n] || word[n - 1] != 's' ? "samples" : word;
 }
 
 static void tree_value_add(struct tree_value *to, const struct tree_value *v)
@@ -310,7 +326,7 @@ int tree_add(struct tree *t, unsigned side, const struct profile *p, const struc
 {
 	_cleanup_(frame_map_done) struct frame_map map = { 0 };
 	uint32_t nodes_max = o->nodes_max ? MIN(o->nodes_max, TREE_NODES_MAX) : TREE_NODES_MAX;
-	uint32_t count_index = tree_count_index(p);
+	uint32_t count_index = tree_count_index(p, o->value_index);
 	int r;
 
 	if (o->value_index >= profile_header_const(p)->n_sample_types || side >= TREE_SIDES)

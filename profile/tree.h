@@ -64,5 +64,9 @@ uint32_t tree_depth(const struct tree *t); /* of the deepest node */
 const struct tree_node *tree_node(const struct tree *t, uint32_t i);
 const struct tree_frame *tree_frame(const struct tree *t, uint32_t i);
 
-/* Which sample type counts samples: the first with the unit "count"; PROFILE_NONE where there is none. */
-uint32_t tree_count_index(const struct profile *p);
+/* Which sample type counts what a value is the sum of: the last one with the unit "count" up to it, else the first
+ * after it (inuse_objects for inuse_space); PROFILE_NONE where there is none. */
+uint32_t tree_count_index(const struct profile *p, uint32_t value_index);
+/* What that one counts, in the plural, by the last word of its name: "samples", "objects", "faults". */
+#define TREE_NOUN_MAX 24
+const char *tree_count_noun(const struct profile *p, uint32_t value_index);
