@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/cleanup.h"
 #include "daemon/heap_estimate.h"
+#include "daemon/heap_process.h"
 #include "daemon/source.h"
 
 void heap_ledger_add_stretch(struct heap_ledger *l, const struct heap_stretch *s)
@@ -24,6 +25,24 @@ static double error_of(const struct heap_ledger *l, double sampling)
 	return l->told_bytes > 0
 	               ? hypot(error, sqrt(l->error_bytes2 + l->common_bytes * l->common_bytes) / l->told_bytes)
 	               : error;
+}
+
+void heap_ledger_take(struct heap_ledger *l, struct heap_process *p)
+{
+	l->cost_ns += p->budget.cost_ns;
+	l->paid_ns += p->budget.paid_ns;
+	p->budget.cost_ns = p->budget.paid_ns = p->paid_at_tick = 0;
+	l->error_bytes2 += p->error_bytes * p->error_bytes;
+	l->common_bytes += p->common_bytes;
+	p->error_bytes = p->common_bytes = 0;
+}
+
+void heap_ledger_note(struct heap_ledger *l, struct heap_process *p)
+{
+	l->refused += p->sites.refused;
+	l->over += p->sites.files_over;
+	l->unknown += !heap_process_has_allocator(p);
+	l->waiting += heap_turn_was_left_out(&p->turn);
 }
 
 unsigned heap_ledger_tell(struct heap_ledger *l, double sampling, uint64_t dropped, struct source_note *ret)

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct heap_process;
 struct heap_stretch;
 struct source_note;
 
@@ -20,6 +21,11 @@ struct heap_ledger {
 
 /* One of those in which a process whose probes come out now and then was probed: what is in use is not known then. */
 void heap_ledger_add_stretch(struct heap_ledger *l, const struct heap_stretch *s);
+
+/* Of a process, at a window's end: what it cost and how far it may be off, which begins anew with it. */
+void heap_ledger_take(struct heap_ledger *l, struct heap_process *p);
+/* The same, or when it ends: what of it is not probed. */
+void heap_ledger_note(struct heap_ledger *l, struct heap_process *p);
 
 #define HEAP_LEDGER_NOTES 12
 

@@ -6,6 +6,7 @@
  *
  * No I/O, no logging. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/cleanup.h"
@@ -28,7 +29,8 @@ DEFINE_CLEANUP(struct heap_objects *, heap_objects_free)
 double heap_objects_weight(uint64_t size_bytes, uint64_t interval);
 
 /* An allocation was sampled; it counts as allocated from now on and, once heap_objects_hold() said where, as in use.
- * -ENOSPC, -ENOMEM: counted as dropped. */
+ * -ENOSPC, -ENOMEM: counted as dropped; where that is for want of a place for an object it is only not known as in use.
+ */
 int heap_objects_add(struct heap_objects *h, uint64_t id, const struct sample *s, uint64_t size_bytes, double weight);
 void heap_objects_hold(struct heap_objects *h, uint64_t id, uint64_t address);
 /* It is freed. Returns how many frees it stands for; 0: it is not known. */
@@ -38,6 +40,13 @@ typedef void (*heap_objects_address_t)(void *userdata, uint32_t pid, uint64_t ad
 /* All objects of a process are gone (exit, exec) or can no longer be followed (its probes are out). Calls each with
  * their addresses. */
 void heap_objects_forget(struct heap_objects *h, uint32_t pid, heap_objects_address_t each, void *userdata);
+
+/* Whether there are so many that room should be made (three quarters of the limit), so few that there could be four
+ * times as many (an eighth), and how room is made: every second one, by lot, is followed further and stands for two.
+ * Sums stay unbiased. Calls each with the addresses of the others. */
+bool heap_objects_are_many(const struct heap_objects *h);
+bool heap_objects_are_few(const struct heap_objects *h);
+void heap_objects_thin(struct heap_objects *h, heap_objects_address_t each, void *userdata);
 
 /* What was allocated since the last call stands for scale times as much, what is in use now for inuse_scale times: it
  * waits to be told, by stack. */
@@ -52,10 +61,9 @@ typedef void (*heap_objects_each_t)(void *userdata, struct sample *s, const stru
 void heap_objects_report(struct heap_objects *h, uint32_t pid, double factor, double seen_factor,
         heap_objects_each_t each, void *userdata);
 /* Relative standard error of the bytes told as allocated since the last call, from sampling alone: the variance of a
- * Poisson sample's weight, w^2 (1 - 1/w), added up. */
+ * Poisson sample's weight, w^2 (1 - 1/w), added up, and the square of what could not be told. */
 double heap_objects_error(struct heap_objects *h);
-/* After a report of all: stacks that nothing refers to any more leave memory. What is settled and was not told is
- * dropped. */
+/* After a report of all: stacks that nothing refers to any more leave memory. */
 int heap_objects_compact(struct heap_objects *h);
 
 struct heap_objects_stats {

@@ -24,7 +24,8 @@
 #define LOAD_SCANS_APART_NS (200 * NS_PER_MS)
 #define WAITS_APART_NS (250 * NS_PER_MS)
 #define INTERVAL_MIN 64.0
-#define SAMPLING_SHARE 0.25 /* of the budget, at most, for samples: the rest is for hits */
+#define INTERVAL_MAX (1ull << 40) /* bpf/heap.bpf.c multiplies with it */
+#define SAMPLING_SHARE 0.25       /* of the budget, at most, for samples: the rest is for hits */
 #define HITS_PER_SAMPLE 16.0
 
 _Static_assert((int)HEAP_MALLOC == (int)SITE_MALLOC && (int)HEAP_FREE == (int)SITE_FREE &&
@@ -194,7 +195,7 @@ void heap_process_add_unseen(struct heap_process *p, uint64_t since_ns)
 	        &p->budget.estimate, &(struct heap_stretch){ .total_ns = MIN((double)p->first_cpu_ns, most) });
 }
 
-bool heap_process_adapt_interval(struct heap_process *p, uint64_t coarsest)
+bool heap_process_adapt_interval(struct heap_process *p, uint64_t coarsest, unsigned halvings)
 {
 	double hits = (double)(p->meter.hits - p->meter_at_tick.hits);
 	double bytes = (double)(p->meter.bytes - p->meter_at_tick.bytes);
@@ -206,11 +207,17 @@ bool heap_process_adapt_interval(struct heap_process *p, uint64_t coarsest)
 		return false;
 	samples = MAX(SAMPLING_SHARE * paid / p->budget.prices.sample_ns, hits / HITS_PER_SAMPLE / 4);
 	samples = MIN(samples, hits / HITS_PER_SAMPLE * 4);
-	interval = MIN(MAX(bytes / MAX(samples, 1.0), INTERVAL_MIN), (double)coarsest);
+	interval = MIN(MAX(bytes / MAX(samples, 1.0), INTERVAL_MIN), (double)coarsest) * (double)(1ull << halvings);
+	interval = MIN(interval, (double)INTERVAL_MAX);
 	if (interval >= 0.8 * (double)p->interval && interval <= 1.25 * (double)p->interval)
 		return false;
 	p->interval = (uint64_t)interval;
 	return true;
+}
+
+void heap_process_halve_samples(struct heap_process *p)
+{
+	p->interval = MIN(2 * p->interval, INTERVAL_MAX);
 }
 
 /* ---- its files ---- */

@@ -35,6 +35,7 @@ struct heap_process {
 	struct heap_process_sites sites;
 	struct heap_turn turn;
 	uint64_t last_scan_ns;
+	uint64_t gone_ns;      /* its end was noticed, but not told yet; 0: it runs */
 	uint64_t next_scan_ns; /* of its mappings, for what it loads later; 0: none */
 	unsigned scans;
 	uint64_t interval; /* in force while the gate is open */
@@ -90,8 +91,11 @@ void heap_process_follow_waits(struct heap_process *p);
 void heap_process_add_unseen(struct heap_process *p, uint64_t since_ns);
 
 /* Samples as fine as their part of the budget allows, judged by what came since the last time, but never coarser than
- * was asked for. Whether interval is another one now. */
-bool heap_process_adapt_interval(struct heap_process *p, uint64_t coarsest);
+ * was asked for; both 2^halvings times as coarse (heap_room.h). Whether interval is another one now. */
+bool heap_process_adapt_interval(struct heap_process *p, uint64_t coarsest, unsigned halvings);
+
+/* So coarsely again. */
+void heap_process_halve_samples(struct heap_process *p);
 
 /* The map of counters, which has one value a CPU: makes the process known; adds up what was counted. */
 int heap_process_make_known(const struct heap_process *p, int counters_fd);

@@ -16,6 +16,7 @@
 #include "daemon/heap_objects.h"
 #include "daemon/heap_process.h"
 #include "daemon/heap_programs.h"
+#include "daemon/heap_room.h"
 #include "daemon/heap_ticks.h"
 #include "daemon/sources.h"
 #include "daemon/targets.h"
@@ -46,6 +47,7 @@
 #define TICKS_MANY_NS NS_PER_SEC /* many ticks after probes went in for the first time */
 #define TARGETS_MAX (HEAP_PROCESSES_MAX / 2)
 #define LINKS_FILES_WANTED 16384
+#define EXIT_WAIT_NS NS_PER_SEC /* the record of it, with the last samples before it, is drained by then, or lost */
 #define FORK_SCAN_AFTER_NS (20 * NS_PER_MS) /* most children of fork run another program by then, or are gone */
 
 /* After an exec libraries come in little by little; those opened late are told by the dynamic linker. */
@@ -63,6 +65,7 @@ struct heap {
 	struct heap_programs programs;
 	struct heap_probings *probings;
 	struct heap_objects *objects;
+	struct heap_room room;
 	struct heap_sites *sites;
 	struct target *processes;
 	struct targets targets;
@@ -142,12 +145,7 @@ static void close_window(struct source_instance *i, struct heap_process *p)
 	close_stretch(i, p, true);
 	tell(i, p);
 	heap_unseen_begin_window(&p->unseen, p->meter.frees);
-	h->ledger.cost_ns += p->budget.cost_ns;
-	h->ledger.paid_ns += p->budget.paid_ns;
-	p->budget.cost_ns = p->budget.paid_ns = p->paid_at_tick = 0;
-	h->ledger.error_bytes2 += p->error_bytes * p->error_bytes;
-	h->ledger.common_bytes += p->common_bytes;
-	p->error_bytes = p->common_bytes = 0;
+	heap_ledger_take(&h->ledger, p);
 	/* frees that were not seen leave nothing to be known of what is in use, however long the probes stay in now */
 	p->is_duty = heap_process_has_allocator(p) && (!p->budget.is_attached || p->budget.kind == HEAP_STRETCH_CALLS);
 }
@@ -192,14 +190,6 @@ static void account_last(struct heap *h, struct heap_process *p)
 		(void)heap_budget_step(&p->budget, &p->meter);
 }
 
-static void note_unseen(struct heap *h, struct heap_process *p)
-{
-	h->ledger.refused += p->sites.refused;
-	h->ledger.over += p->sites.files_over;
-	h->ledger.unknown += !heap_process_has_allocator(p);
-	h->ledger.waiting += heap_turn_was_left_out(&p->turn);
-}
-
 static void forget_process(struct source_instance *i, struct target *t)
 {
 	struct heap *h = i->implementation;
@@ -211,7 +201,7 @@ static void forget_process(struct source_instance *i, struct target *t)
 	heap_objects_forget(h->objects, id, drop_live, h);
 	(void)bpf_map_delete_elem(bpf_map__fd(h->skel->maps.heap_processes), &id);
 	(void)bpf_map_delete_elem(bpf_map__fd(h->skel->maps.heap_intervals), &id);
-	note_unseen(h, t->process);
+	heap_ledger_note(&h->ledger, t->process);
 	heap_turns_leave(&h->turns, &t->process->turn);
 	HASH_DEL(h->processes, t);
 	(void)target_free(t);
@@ -438,7 +428,9 @@ static void step(struct source_instance *i, struct target *t)
 	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
 
 	if (read_meter(h, p) < 0) {
-		forget_process(i, t);
+		p->gone_ns = p->gone_ns ? p->gone_ns : now;
+		if (now - p->gone_ns > EXIT_WAIT_NS)
+			forget_process(i, t);
 		return;
 	}
 	if (p->next_scan_ns && p->next_scan_ns <= now)
@@ -496,7 +488,8 @@ static void adapt_interval(struct source_instance *i, struct heap_process *p)
 {
 	struct heap *h = i->implementation;
 
-	if (!h->is_interval_fixed && heap_process_adapt_interval(p, i->period) && p->budget.is_attached)
+	if (!h->is_interval_fixed && heap_process_adapt_interval(p, i->period, h->room.halvings) &&
+	        p->budget.is_attached)
 		(void)set_interval(h, p, p->interval);
 }
 
@@ -505,11 +498,23 @@ static void heap_tick(struct source_instance *i)
 	struct heap *h = i->implementation;
 
 	(void)heap_ticks_follow(h->ticks);
+	heap_room_follow(&h->room, h->objects);
 	for (struct target *t = h->processes; t; t = t->hh.next)
 		adapt_interval(i, t->process);
 }
 
 /* ---- records ---- */
+
+static void make_room(struct heap *h)
+{
+	if (!heap_room_make(&h->room, h->objects, drop_live, h) || h->is_interval_fixed)
+		return;
+	for (struct target *t = h->processes; t; t = t->hh.next) {
+		heap_process_halve_samples(t->process);
+		if (t->process->budget.is_attached)
+			(void)set_interval(h, t->process, t->process->interval);
+	}
+}
 
 static bool heap_values(struct source_instance *i, const struct sample_record *r, struct sample *s)
 {
@@ -523,6 +528,7 @@ static bool heap_values(struct source_instance *i, const struct sample_record *r
 	if (r->period & HEAP_PERIOD_GIVEN)
 		weight = (double)(r->period & ~HEAP_PERIOD_GIVEN) / (double)MAX(r->value, (__u64)1);
 	(void)heap_objects_add(h->objects, r->object, s, r->value, weight);
+	make_room(h);
 	return false; /* told when its stretch is over and its scale is known */
 }
 
@@ -630,7 +636,7 @@ static unsigned heap_notes(struct source_instance *i, struct source_note *ret)
 
 	heap_objects_stats(h->objects, &stats);
 	for (const struct target *t = h->processes; t; t = t->hh.next)
-		note_unseen(h, t->process);
+		heap_ledger_note(&h->ledger, t->process);
 	return heap_ledger_tell(&h->ledger, heap_objects_error(h->objects), stats.dropped + lost_calls(i), ret);
 }
 

@@ -1,5 +1,5 @@
 #include "tests/unit/unit.h"
-#include "daemon/heap_objects.h"
+#include "daemon/heap_room.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -165,6 +165,81 @@ static void fractions_are_carried(void **state)
 	assert_int_equal(objects, 130);
 }
 
+/* However many come and go, only what is in use takes a place. */
+static void what_is_freed_takes_no_place(void **state)
+{
+	_cleanup_(heap_objects_freep) struct heap_objects *h = NULL;
+	struct heap_objects_limits limits = { .objects = 4, .stacks = 2, .stack_bytes = 1000 };
+	struct sample a = sample_of(&frame_a), b = sample_of(&frame_b);
+	struct heap_objects_stats stats;
+	struct told t;
+
+	(void)state;
+	assert_int_equal(heap_objects_new(&limits, &h), 0);
+	for (uint64_t id = 1; id <= 1000; id++) {
+		assert_int_equal(heap_objects_add(h, id, id % 2 ? &a : &b, 100, 3), 0);
+		heap_objects_hold(h, id, id << 4);
+		if (id > 2)
+			assert_true(fabs(heap_objects_release(h, id) - 3) < 0.001);
+		if (id == 500) /* a window ends, nothing is settled */
+			assert_int_equal(heap_objects_compact(h), 0);
+	}
+	t = report(h, 2);
+	assert_int_equal(t.a.alloc_objects + t.b.alloc_objects, 6000);
+	assert_int_equal(t.a.alloc_bytes, 300000);
+	assert_int_equal(t.a.inuse_bytes + t.b.inuse_bytes, 600);
+	heap_objects_stats(h, &stats);
+	assert_int_equal(stats.dropped, 0);
+}
+
+static void count_let_go(void *userdata, uint32_t pid, uint64_t address)
+{
+	unsigned *n = userdata;
+
+	assert_int_equal(pid, 7);
+	assert_true(address > 0);
+	(*n)++;
+}
+
+/* Far more in use than has room: none is dropped, and the sums stay what they are. */
+static void room_is_made_for_what_is_in_use(void **state)
+{
+	_cleanup_(heap_objects_freep) struct heap_objects *h = NULL;
+	struct heap_objects_limits limits = { .objects = 4000, .stacks = 2, .stack_bytes = 1000 };
+	struct sample a = sample_of(&frame_a), b = sample_of(&frame_b);
+	struct heap_objects_stats stats;
+	struct heap_room room = { 0 };
+	unsigned let_go = 0;
+	uint64_t id = 0;
+	struct told t;
+
+	(void)state;
+	assert_int_equal(heap_objects_new(&limits, &h), 0);
+	for (unsigned i = 0; i < 40000; i++) { /* each stands for two: so finely at first */
+		if (i % (1u << room.halvings))
+			continue;
+		id++;
+		assert_int_equal(heap_objects_add(h, id, id % 4 ? &a : &b, 100, 2u << room.halvings), 0);
+		heap_objects_hold(h, id, id << 4);
+		(void)heap_room_make(&room, h, count_let_go, &let_go);
+	}
+	heap_objects_stats(h, &stats);
+	assert_int_equal(stats.dropped, 0);
+	assert_in_range(stats.objects, 1500, 3001);
+	assert_int_equal(stats.objects, id - let_go);
+	assert_in_range(room.halvings, 3, 5);
+	t = report(h, 1);
+	assert_true(fabs((double)t.a.inuse_objects / 60000 - 1) < 0.06);
+	assert_true(fabs((double)t.b.inuse_objects / 20000 - 1) < 0.1);
+	/* what is passed over where the steps become larger is all that is missing */
+	assert_true(fabs((double)(t.a.alloc_objects + t.b.alloc_objects) / 80000 - 1) < 0.002);
+
+	heap_objects_forget(h, 7, NULL, NULL);
+	for (unsigned second = 0, was = room.halvings; was > 0 && second < 1000; second++)
+		heap_room_follow(&room, h);
+	assert_int_equal(room.halvings, 0);
+}
+
 static void limits_are_counted(void **state)
 {
 	_cleanup_(heap_objects_freep) struct heap_objects *h = NULL;
@@ -189,6 +264,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(what_is_settled_waits_and_is_mended),
 	cmocka_unit_test(what_was_seen_weighs_alike_where_it_is_asked_for),
 	cmocka_unit_test(fractions_are_carried),
+	cmocka_unit_test(what_is_freed_takes_no_place),
+	cmocka_unit_test(room_is_made_for_what_is_in_use),
 	cmocka_unit_test(limits_are_counted),
 };
 
