@@ -1,6 +1,7 @@
 #include "daemon/heap_ledger.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/cleanup.h"
@@ -43,6 +44,20 @@ void heap_ledger_note(struct heap_ledger *l, struct heap_process *p)
 	l->over += p->sites.files_over;
 	l->unknown += !heap_process_has_allocator(p);
 	l->waiting += heap_turn_was_left_out(&p->turn);
+}
+
+static void add_lost(void *userdata, const char *name, uint64_t value)
+{
+	if (strcmp(name, "heap-live-full") == 0 || strcmp(name, "heap-calls-full") == 0)
+		*(uint64_t *)userdata += value;
+}
+
+uint64_t heap_ledger_lost_calls(struct source_instance *i)
+{
+	uint64_t lost = 0;
+
+	source_counters(i, add_lost, &lost);
+	return lost;
 }
 
 unsigned heap_ledger_tell(struct heap_ledger *l, double sampling, uint64_t dropped, struct source_note *ret)

@@ -6,6 +6,7 @@
 
 struct heap_process;
 struct heap_stretch;
+struct source_instance;
 struct source_note;
 
 struct heap_ledger {
@@ -26,6 +27,9 @@ void heap_ledger_add_stretch(struct heap_ledger *l, const struct heap_stretch *s
 void heap_ledger_take(struct heap_ledger *l, struct heap_process *p);
 /* The same, or when it ends: what of it is not probed. */
 void heap_ledger_note(struct heap_ledger *l, struct heap_process *p);
+
+/* Objects that the programs' tables had no room for: allocated, but never told as in use. */
+uint64_t heap_ledger_lost_calls(struct source_instance *i);
 
 #define HEAP_LEDGER_NOTES 12
 

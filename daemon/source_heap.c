@@ -28,6 +28,9 @@
 
 #define RING_BYTES (256u << 10)
 #define INTERVAL_DEFAULT (512u << 10)
+/* Until a process has made some calls, at most; else one that is over soon would be known by a handful of samples. */
+#define INTERVAL_AT_START (128u << 10)
+#define START_HITS 256
 #define BUDGET_ALWAYS 0.03
 #define BUDGET_ON_DEMAND 0.05
 /* So much of one core is allowed for all targets together, however little they run: it slows nobody noticeably, and a
@@ -347,7 +350,7 @@ static int target_new(struct source_instance *i, pid_t pid, struct target **ret)
 	if (r < 0)
 		return r;
 	p = t->process;
-	p->interval = i->period;
+	p->interval = h->is_interval_fixed ? i->period : MIN(i->period, INTERVAL_AT_START) << h->room.halvings;
 	p->may_step = i->params.single_step;
 	r = heap_probing_new(h->probings, pid, p->start_ns, p->may_step, on_changed, t, &p->probing);
 	if (r >= 0)
@@ -421,6 +424,15 @@ static void scan_all(void *userdata)
 
 /* ---- the budget at work ---- */
 
+static void adapt_interval(struct source_instance *i, struct heap_process *p)
+{
+	struct heap *h = i->implementation;
+
+	if (!h->is_interval_fixed && heap_process_adapt_interval(p, i->period, h->room.halvings) &&
+	        p->budget.is_attached)
+		(void)set_interval(h, p, p->interval);
+}
+
 static void step(struct source_instance *i, struct target *t)
 {
 	struct heap *h = i->implementation;
@@ -439,6 +451,8 @@ static void step(struct source_instance *i, struct target *t)
 		detach(h, p);
 	if (p->turn.has_place && heap_probing_is_out(p->probing))
 		heap_turns_leave(&h->turns, &p->turn);
+	if (!p->is_adapted && p->meter.hits >= START_HITS)
+		adapt_interval(i, p);
 	if (heap_budget_may_borrow(&p->budget))
 		heap_process_follow_waits(p);
 	set_price(h, p);
@@ -482,15 +496,6 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 	(void)sd_event_now(sd_event_source_get_event(s), CLOCK_MONOTONIC, &now);
 	(void)sd_event_source_set_time(s, now + STEP_NS / 1000);
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
-}
-
-static void adapt_interval(struct source_instance *i, struct heap_process *p)
-{
-	struct heap *h = i->implementation;
-
-	if (!h->is_interval_fixed && heap_process_adapt_interval(p, i->period, h->room.halvings) &&
-	        p->budget.is_attached)
-		(void)set_interval(h, p, p->interval);
 }
 
 static void heap_tick(struct source_instance *i)
@@ -614,21 +619,6 @@ static int heap_flush(struct source_instance *i)
 	return heap_objects_compact(h->objects);
 }
 
-static void add_lost(void *userdata, const char *name, uint64_t value)
-{
-	if (strcmp(name, "heap-live-full") == 0 || strcmp(name, "heap-calls-full") == 0)
-		*(uint64_t *)userdata += value;
-}
-
-/* Objects that the programs' tables had no room for: allocated, but never told as in use. */
-static uint64_t lost_calls(struct source_instance *i)
-{
-	uint64_t lost = 0;
-
-	source_counters(i, add_lost, &lost);
-	return lost;
-}
-
 static unsigned heap_notes(struct source_instance *i, struct source_note *ret)
 {
 	struct heap *h = i->implementation;
@@ -637,7 +627,8 @@ static unsigned heap_notes(struct source_instance *i, struct source_note *ret)
 	heap_objects_stats(h->objects, &stats);
 	for (const struct target *t = h->processes; t; t = t->hh.next)
 		heap_ledger_note(&h->ledger, t->process);
-	return heap_ledger_tell(&h->ledger, heap_objects_error(h->objects), stats.dropped + lost_calls(i), ret);
+	return heap_ledger_tell(
+	        &h->ledger, heap_objects_error(h->objects), stats.dropped + heap_ledger_lost_calls(i), ret);
 }
 
 /* ---- life ---- */
