@@ -42,8 +42,12 @@ void heap_ledger_note(struct heap_ledger *l, struct heap_process *p)
 {
 	l->refused += p->sites.refused;
 	l->over += p->sites.files_over;
-	l->unknown += !heap_process_has_allocator(p);
-	l->waiting += heap_turn_was_left_out(&p->turn);
+	if (heap_turn_was_left_out(&p->turn))
+		l->waiting++;
+	else if (p->last_scan_ns && !p->is_awaited && !heap_process_has_allocator(p))
+		l->unknown++;
+	else
+		l->unprobed += p->last_attach_ns == 0;
 }
 
 static void add_lost(void *userdata, const char *name, uint64_t value)
@@ -78,6 +82,7 @@ unsigned heap_ledger_tell(struct heap_ledger *l, double sampling, uint64_t dropp
 	ret[n++] = (struct source_note){ "heap.files_over_limit_max", l->over };
 	ret[n++] = (struct source_note){ "heap.without_allocator_max", l->unknown };
 	ret[n++] = (struct source_note){ "heap.processes_waiting_max", l->waiting };
+	ret[n++] = (struct source_note){ "heap.processes_unprobed_max", l->unprobed };
 	ret[n++] = (struct source_note){ "heap.processes_over_limit_max", l->full };
 	ret[n++] = (struct source_note){ "heap.objects_dropped_max", dropped };
 	*l = (struct heap_ledger){ .full = l->full };

@@ -17,7 +17,8 @@ struct heap_ledger {
 	bool has_survivors;
 	/* processes and what is not probed of them, those that are gone included */
 	uint64_t refused, unknown, over, waiting;
-	uint32_t full; /* processes beyond the limit, in all; stays */
+	uint64_t unprobed; /* never: over before, or no budget left for them */
+	uint32_t full;     /* processes beyond the limit, in all; stays */
 };
 
 /* One of those in which a process whose probes come out now and then was probed: what is in use is not known then. */
@@ -31,7 +32,7 @@ void heap_ledger_note(struct heap_ledger *l, struct heap_process *p);
 /* Objects that the programs' tables had no room for: allocated, but never told as in use. */
 uint64_t heap_ledger_lost_calls(struct source_instance *i);
 
-#define HEAP_LEDGER_NOTES 12
+#define HEAP_LEDGER_NOTES 13
 
 /* sampling: relative standard error of the total by sampling alone. dropped: objects that are not followed. Returns how
  * many notes, at most HEAP_LEDGER_NOTES; the next window begins. */

@@ -31,6 +31,8 @@ static const struct caveat {
 	        " file too many to be probed" },
 	{ "heap.processes_waiting_max", CAVEAT_COUNT, "", " processes that had no turn to be probed",
 	        " process that had no turn to be probed" },
+	{ "heap.processes_unprobed_max", CAVEAT_COUNT, "", " processes that were not probed",
+	        " process that was not probed" },
 	{ "heap.processes_over_limit_max", CAVEAT_COUNT, "", " processes too many to be probed",
 	        " process too many to be probed" },
 	{ "heap.objects_dropped_max", CAVEAT_COUNT, "", " objects not followed", " object not followed" },

@@ -151,11 +151,11 @@ def recorded_now(directory):
 def caveats(directory):
     """What a reader should know of the numbers stands above them, in words."""
     names = {"lost": 7, "heap.error_permille_max": 85, "heap.survivors_of_ms_max": 2500, "heap.refused_sites_max": 2,
-             "heap.processes_waiting_max": 1}
+             "heap.processes_waiting_max": 1, "heap.processes_unprobed_max": 3}
     path = heap_profile(f"{directory}/caveats.pb.gz", [f"emberd.{name}={value}" for name, value in names.items()])
     line = check.run(check.EMBERCTL, "top", path).stdout.splitlines()[0]
     words = ["7 samples lost", "give or take 8.5%", "in use: only what outlived 2.50 s of probing", "2 places of allocators not probed",
-             "1 process that had no turn to be probed"]
+             "1 process that had no turn to be probed", "3 processes that were not probed"]
     check.that(all(w in line for w in words), f"above a table: {line}")
     picture = re.search("<desc>(.*)</desc>", check.run(check.EMBERCTL, "flamegraph", path).stdout).group(1)
     check.that(all(w in picture for w in words), f"above a flame graph: {picture}")
