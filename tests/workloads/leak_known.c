@@ -7,7 +7,7 @@
 #include <time.h>
 
 #define ENTRY_BYTES (32 << 10)
-#define ENTRIES ((200 << 20) / ENTRY_BYTES)
+#define ENTRIES 6400 /* 200 MiB */
 #define RECORD_BYTES (16 << 10)
 #define STEPS_PER_SECOND 100
 

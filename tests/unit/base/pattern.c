@@ -64,8 +64,8 @@ static void what_costs_too_much_is_refused(void **state)
 static void what_is_taken_is_quick(void **state)
 {
 	static const char *const patterns[] = { "(a?){400}",
-		"((((((((((((((((((((((((((((a*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)"
-		"*)*)*)*)*)*)*)*)*)*)*)*)*",
+		("((((((((((((((((((((((((((((a*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)"
+		 "*)*)*)*)*)*)*)*)*)*)*)*)*"),
 		"(a{0,3}|.*b){100}" };
 	char text[1025];
 

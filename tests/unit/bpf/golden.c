@@ -103,7 +103,8 @@ static void replay(const char *name)
 		const struct frame *f = &golden.frames[i];
 
 		if (r.pc != f->pc)
-			fail_msg("%s: frame %u is %" PRIx64 ", not %" PRIx64 " (%s)", name, i, r.pc, f->pc, f->name);
+			fail_msg("%s: frame %u is %" PRIx64 ", not %" PRIx64 " (%s)", name, i, (uint64_t)r.pc, f->pc,
+			        f->name);
 		end = f->has_rule ? unwind_by_rule(&f->rule, &r, &window)
 		                  : unwind_by_frame_pointer(&r, &window, 1, &switches);
 		if (end != UNWIND_CONTINUE && i + 1 < golden.n)

@@ -739,7 +739,7 @@ static void close_stretches(double slow, struct heap_window *ret)
 			.attached_ns = ms * MS,
 			.cost_ns = calls * HIT_NS,
 			.calls = calls,
-			.hits = calls * (1 + i / 4),
+			.hits = i / 4 ? 2 * calls : calls,
 			.bytes = 100 * calls,
 			.kind = i / 4 ? HEAP_STRETCH_WHOLE : HEAP_STRETCH_CALLS };
 
