@@ -1,6 +1,6 @@
 #include "base/proc_stat.h"
 
-#include <dirent.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -80,6 +80,16 @@ static int thread_read(int tasks_fd, const char *tid, struct proc_thread *ret)
 	if (sscanf(text, "%" SCNu64 " %" SCNu64, &t.ran_ns, &t.waited_ns) != 2)
 		return -EBADMSG;
 	*ret = t;
+	return 0;
+}
+
+int proc_next(DIR *proc)
+{
+	const struct dirent *d;
+
+	while (proc && (d = readdir(proc)))
+		if (isdigit((unsigned char)d->d_name[0]))
+			return (int)strtol(d->d_name, NULL, 10);
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* /proc/PID/stat and schedstat: the fields that emberd looks at. */
 #pragma once
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,9 @@ struct proc_stat {
 int proc_stat_read(int dirfd, const char *path, struct proc_stat *ret);
 /* When a process began, since boot, to a tick of the clock. */
 int proc_start_ns(int pid, uint64_t *ret);
+/* The next process of an open /proc; 0: there are no more, or proc is NULL. */
+int proc_next(DIR *proc);
+
 struct proc_thread {
 	int tid;
 	uint64_t ran_ns, waited_ns; /* waited: ready to run while others had the CPUs */

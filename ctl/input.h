@@ -19,6 +19,6 @@ extern const struct argp input_argp;
  * *ret belongs to the caller. */
 int input_load(const struct input *in, const char *const *files, size_t n_files, struct profile **ret);
 
-/* The index of the sample type to show: --sample-type, else the profile's default_sample_type, else as
- * profile_default_value() has it. Logs, with the types there are, where it is not found. */
+/* The index of the sample type to show: --sample-type, else profile_default_value(). Logs, with the types there are,
+ * where it is not found. */
 int input_value_index(const struct input *in, const struct profile *p, uint32_t *ret);

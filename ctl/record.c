@@ -382,9 +382,9 @@ static void print_summary(const struct recording *k, const json_t *body, const s
 	char time[UNITS_TEXT_MAX], cost[UNITS_TEXT_MAX], caveat[CAVEAT_TEXT_MAX];
 
 	(void)fprintf(stderr, "%s: %lld %.*s in %s, %lld lost, %lld truncated (%.1f %%), ", k->source,
-	        (long long)samples, (int)strlen(noun) - (samples == 1), noun,
-	        units_format_time(time, (uint64_t)duration), (long long)number(body, "lost"),
-	        (long long)number(body, "truncated"), percent(number(body, "truncated"), samples));
+	        (long long)samples, tree_noun_bytes(noun, samples), noun, units_format_time(time, (uint64_t)duration),
+	        (long long)number(body, "lost"), (long long)number(body, "truncated"),
+	        percent(number(body, "truncated"), samples));
 	(void)fprintf(stderr, "%lld of %lld frames unsymbolized, own cost %s (%.2f %% of a CPU)",
 	        (long long)number(body, "unsymbolized"), (long long)number(body, "locations"),
 	        units_format_time(cost, (uint64_t)number(body, "cost_cpu_ns")),

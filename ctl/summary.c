@@ -48,7 +48,7 @@ void summary_print(const struct profile *p, uint32_t value_index)
 	summary_print_word(unit);
 	printf("): %s", units_format_value(text, profile_total(p, value_index), unit));
 	if (strcmp(unit, "count") != 0)
-		printf(" in %lld %.*s", (long long)samples, (int)strlen(noun) - (samples == 1), noun);
+		printf(" in %lld %.*s", (long long)samples, tree_noun_bytes(noun, samples), noun);
 	if (h->duration_ns > 0)
 		printf(" over %s", units_format_time(text, (uint64_t)h->duration_ns));
 	for (size_t at = 0; caveat_next(p, &at, caveat);)

@@ -1,10 +1,10 @@
 /* Learning ahead: the executables and libraries that running processes have mapped, so that a sample finds their rows
  * ready. A few processes each turn of the event loop. */
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/intern.h"
+#include "base/proc_stat.h"
 #include "daemon/code_table.h"
 
 #define PROCESSES_MAX 65536
@@ -67,13 +67,12 @@ static void process_read(struct preload *p, pid_t pid)
 static int on_turn(sd_event_source *source, void *userdata)
 {
 	struct preload *p = userdata;
-	struct dirent *d;
 	int left = PROCESSES_A_TURN;
+	pid_t pid;
 
-	while (left > 0 && p->processes < PROCESSES_MAX && p->files < FILES_PRELOADED_MAX && (d = readdir(p->proc))) {
-		if (!isdigit((unsigned char)d->d_name[0]))
-			continue;
-		process_read(p, (pid_t)strtol(d->d_name, NULL, 10));
+	while (left > 0 && p->processes < PROCESSES_MAX && p->files < FILES_PRELOADED_MAX &&
+	        (pid = proc_next(p->proc))) {
+		process_read(p, pid);
 		p->processes++;
 		left--;
 	}

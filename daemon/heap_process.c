@@ -205,7 +205,6 @@ bool heap_process_adapt_interval(struct heap_process *p, uint64_t coarsest, unsi
 	p->paid_at_tick = p->budget.paid_ns;
 	if (hits < 1 || bytes < 1)
 		return false;
-	p->is_adapted = true;
 	samples = MAX(SAMPLING_SHARE * paid / p->budget.prices.sample_ns, hits / HITS_PER_SAMPLE / 4);
 	samples = MIN(samples, hits / HITS_PER_SAMPLE * 4);
 	interval = MIN(MAX(bytes / MAX(samples, 1.0), INTERVAL_MIN), (double)coarsest) * (double)(1ull << halvings);

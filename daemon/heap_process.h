@@ -39,7 +39,6 @@ struct heap_process {
 	uint64_t next_scan_ns; /* of its mappings, for what it loads later; 0: none */
 	unsigned scans;
 	uint64_t interval; /* in force while the gate is open */
-	bool is_adapted;   /* what it does was seen when that was chosen */
 	uint64_t last_attach_ns;
 	double error_bytes;             /* so far may what was told in this window be off */
 	double common_bytes;            /* and what is off alike in all processes */

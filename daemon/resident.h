@@ -67,8 +67,7 @@ typedef void (*resident_each_t)(void *userdata, struct sample *s, uint64_t bytes
 int resident_report(struct resident *r, int proc_dirfd, resident_each_t each, void *userdata);
 
 /* After a report: the same of a process that it did not tell, as no fault of it was ever sampled (it is small, and many
- * others were busy), if it began under watch. The sample has neither
- * executable nor cgroup. */
+ * others were busy), if it began under watch. The sample has neither executable nor cgroup. */
 void resident_tell_unseen(const struct resident *r, int proc_dirfd, uint32_t pid, resident_each_t each, void *userdata);
 
 struct resident_stats {

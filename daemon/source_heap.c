@@ -6,11 +6,11 @@
  * says only what outlived its stretch ("survivors"); the ledger tells which, and how far the numbers may be off. */
 #include <assert.h>
 #include <bpf/bpf.h>
-#include <ctype.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/proc_stat.h"
 #include "daemon/heap_calibrate.h"
 #include "daemon/heap_ledger.h"
 #include "daemon/heap_objects.h"
@@ -28,7 +28,8 @@
 
 #define RING_BYTES (256u << 10)
 #define INTERVAL_DEFAULT (512u << 10)
-/* Until a process has made some calls, at most; else one that is over soon would be known by a handful of samples. */
+/* Until a process has made some calls, at most, and was looked at; else one that is over soon would be known by a
+ * handful of samples. */
 #define INTERVAL_AT_START (128u << 10)
 #define START_HITS 256
 #define BUDGET_ALWAYS 0.03
@@ -406,11 +407,10 @@ static void add_if_selected(struct source_instance *i, pid_t pid, uint64_t since
 static void add_running(struct source_instance *i)
 {
 	_cleanup_closedir_ DIR *proc = opendir("/proc");
-	struct dirent *d;
+	pid_t pid;
 
-	while (proc && (d = readdir(proc)))
-		if (isdigit((unsigned char)d->d_name[0]))
-			add_if_selected(i, (pid_t)strtol(d->d_name, NULL, 10), 0);
+	while ((pid = proc_next(proc)))
+		add_if_selected(i, pid, 0);
 }
 
 static void scan_all(void *userdata)
@@ -451,7 +451,7 @@ static void step(struct source_instance *i, struct target *t)
 		detach(h, p);
 	if (p->turn.has_place && heap_probing_is_out(p->probing))
 		heap_turns_leave(&h->turns, &p->turn);
-	if (!p->is_adapted && p->meter.hits >= START_HITS)
+	if (p->meter_at_tick.bytes == 0 && p->meter.hits >= START_HITS)
 		adapt_interval(i, p);
 	if (heap_budget_may_borrow(&p->budget))
 		heap_process_follow_waits(p);
@@ -711,10 +711,7 @@ static int heap_open(struct source_instance *i)
 		return -EOPNOTSUPP;
 	if (i->params.ring_bytes == 0)
 		i->params.ring_bytes = RING_BYTES;
-	if (i->params.targets) {
-		h->targets = *i->params.targets;
-		h->targets.include.pids = h->targets.exclude.pids = NULL; /* those are in the programs' map */
-	}
+	targets_keep(i->params.targets, &h->targets);
 	h->is_interval_fixed = i->params.interval != 0;
 	set_budget(i, h);
 	i->period = i->params.heap_interval ? i->params.heap_interval : INTERVAL_DEFAULT;

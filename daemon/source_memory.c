@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/proc_stat.h"
 #include "daemon/cpu_events.h"
 #include "daemon/resident.h"
 #include "daemon/sources.h"
@@ -110,10 +111,7 @@ static int memory_open(struct source_instance *i)
 	r = resident_new(&RESIDENT_LIMITS_DEFAULT, &m->resident);
 	if (r < 0)
 		return r;
-	if (i->params.targets) {
-		m->targets = *i->params.targets;
-		m->targets.include.pids = m->targets.exclude.pids = NULL; /* those are in the programs' map */
-	}
+	targets_keep(i->params.targets, &m->targets);
 	m->hold = code_hold(i->params.code);
 	r = memory_load(i, m);
 	if (r < 0)
@@ -213,14 +211,10 @@ static void tell_unseen(struct source_instance *i)
 {
 	struct memory *m = i->implementation;
 	_cleanup_closedir_ DIR *proc = opendir("/proc");
-	struct dirent *d;
+	int pid;
 
-	while (proc && (d = readdir(proc))) {
-		uint32_t pid = (uint32_t)strtoul(d->d_name, NULL, 10);
-
-		if (pid > 0)
-			resident_tell_unseen(m->resident, m->proc_fd, pid, deliver_unseen, i);
-	}
+	while ((pid = proc_next(proc)))
+		resident_tell_unseen(m->resident, m->proc_fd, (uint32_t)pid, deliver_unseen, i);
 }
 
 static int memory_flush(struct source_instance *i)

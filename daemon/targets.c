@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <bpf/bpf.h>
-#include <ctype.h>
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <linux/magic.h>
@@ -140,11 +139,9 @@ static size_t processes_read(struct process **ret)
 	_cleanup_closedir_ DIR *proc = opendir("/proc");
 	struct process *list = NULL;
 	size_t n = 0, room = 0;
-	struct dirent *d;
+	int pid;
 
-	while (proc && (d = readdir(proc))) {
-		if (!isdigit((unsigned char)d->d_name[0]))
-			continue;
+	while ((pid = proc_next(proc))) {
 		if (n == room) {
 			struct process *bigger = reallocarray(list, room ? room * 2 : 256, sizeof(*list));
 
@@ -153,8 +150,7 @@ static size_t processes_read(struct process **ret)
 			list = bigger;
 			room = room ? room * 2 : 256;
 		}
-		list[n] = (struct process){ .pid = (uint32_t)strtoul(d->d_name, NULL, 10) };
-		list[n].parent = parent_of(list[n].pid);
+		list[n] = (struct process){ .pid = (uint32_t)pid, .parent = parent_of((uint32_t)pid) };
 		n++;
 	}
 	*ret = list;
@@ -311,6 +307,12 @@ uint64_t target_cgroup_of_process(pid_t pid)
 static bool rules_match(const struct target_rules *rules, pid_t pid)
 {
 	return comm_matches(rules, pid) || exe_matches(rules, pid) || cgroup_matches(rules, pid);
+}
+
+void targets_keep(const struct targets *lent, struct targets *ret)
+{
+	*ret = lent ? *lent : (struct targets){ 0 };
+	ret->include.pids = ret->exclude.pids = NULL;
 }
 
 bool targets_match(const struct targets *targets, int pids_fd, pid_t pid)

@@ -13,6 +13,9 @@ int targets_fill_pids(const struct targets *targets, int map_fd);
 int target_exe_of_process(pid_t pid, struct target_exe *ret);
 /* The number of its cgroup in the v2 tree; 0: not known. */
 uint64_t target_cgroup_of_process(pid_t pid);
+/* What targets_match() needs of them once those that were lent (NULL: the whole host) are gone: all but the PIDs, which
+ * are in the programs' map. */
+void targets_keep(const struct targets *lent, struct targets *ret);
 /* Whether a process is selected, asked in user space: by the same rules as the programs, PIDs from their map (pids_fd).
  */
 bool targets_match(const struct targets *targets, int pids_fd, pid_t pid);

@@ -129,7 +129,7 @@ int picture_number(struct buffer *out, int64_t value)
 int picture_count(const struct picture *pic, struct buffer *out, int64_t n)
 {
 	(void)picture_number(out, n);
-	return buffer_printf(out, " %.*s", (int)strlen(pic->count_noun) - (n == 1), pic->count_noun);
+	return buffer_printf(out, " %.*s", tree_noun_bytes(pic->count_noun, n), pic->count_noun);
 }
 
 static uint32_t mix(uint32_t a, uint32_t b, double part)

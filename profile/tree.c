@@ -316,6 +316,11 @@ const char *tree_count_noun(const struct profile *p, uint32_t value_index)
 	return n < 2 || n > TREE_NOUN_MAX || word[n] || word[n - 1] != 's' ? "samples" : word;
 }
 
+int tree_noun_bytes(const char *noun, int64_t n)
+{
+	return (int)strlen(noun) - (n == 1);
+}
+
 static void tree_value_add(struct tree_value *to, const struct tree_value *v)
 {
 	to->value = sum_saturating(to->value, v->value);

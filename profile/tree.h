@@ -70,3 +70,5 @@ uint32_t tree_count_index(const struct profile *p, uint32_t value_index);
 /* What that one counts, in the plural, by the last word of its name: "samples", "objects", "faults". */
 #define TREE_NOUN_MAX 24
 const char *tree_count_noun(const struct profile *p, uint32_t value_index);
+/* So many bytes of a noun in the plural are right for n: "1 object". */
+int tree_noun_bytes(const char *noun, int64_t n);

@@ -50,8 +50,8 @@ class Daemon:
         self.log.flush()
         return open(self.log.name).read()
 
-    def windows(self):
-        return sorted(glob.glob(os.path.join(self.store, "cpu/*/*.pb.zst")))
+    def windows(self, profile_type="cpu"):
+        return sorted(glob.glob(os.path.join(self.store, profile_type, "*/*.pb.zst")))
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

@@ -29,13 +29,17 @@ void late_free(void *p) { free(p); }
 """
 
 
+def build_text(scratch, name, text, *options):
+    with open(f"{scratch}/source.c", "w") as f:
+        f.write(text)
+    check.run("gcc", *FLAGS, f"{scratch}/source.c", "-o", f"{scratch}/{name}", *options)
+
+
 def build(scratch):
     check.run("gcc", *FLAGS, SOURCE / "heap_late.c", "-o", f"{scratch}/late", "-ldl")
     check.run("gcc", *FLAGS, SOURCE / "heap_fault.c", "-o", f"{scratch}/fault", "-pthread")
     check.run("gcc", *FLAGS, "-shared", "-fPIC", SOURCE / "heap_usdt.c", "-o", f"{scratch}/usdt.so")
-    with open(f"{scratch}/stepped.c", "w") as f:
-        f.write(STEPPED)
-    check.run("gcc", *FLAGS, "-shared", "-fPIC", f"{scratch}/stepped.c", "-o", f"{scratch}/stepped.so")
+    build_text(scratch, "stepped.so", STEPPED, "-shared", "-fPIC")
     check.run("gcc", *FLAGS, "-shared", "-fPIC", SOURCE / "heap_own.c", "-o", f"{scratch}/own.so")
 
 
@@ -72,9 +76,7 @@ int main(void)
 
 def from_the_first(scratch):
     """A command is let go when its probes are in."""
-    with open(f"{scratch}/first.c", "w") as f:
-        f.write(FIRST)
-    check.run("gcc", *FLAGS, f"{scratch}/first.c", "-o", f"{scratch}/first")
+    build_text(scratch, "first", FIRST)
     for _ in range(5):
         p, _ = record(scratch, f"{scratch}/first")
         check.near(p.cum(1)["first_blocks"] / 5e6, 1, 0.15, "a command of some ms: bytes allocated, of the truth")
@@ -124,9 +126,7 @@ int main(int argc, char **argv)
 
 
 def too_many_files(scratch):
-    with open(f"{scratch}/many_files.c", "w") as f:
-        f.write(MANY_FILES)
-    check.run("gcc", *FLAGS, f"{scratch}/many_files.c", "-o", f"{scratch}/many_files", "-ldl")
+    build_text(scratch, "many_files", MANY_FILES, "-ldl")
     copies = [shutil.copy(f"{scratch}/own.so", f"{scratch}/own-{i}.so") for i in range(9)]
     p, _ = record(scratch, f"{scratch}/many_files", *copies)
     over = int(p.ledger()["heap.files_over_limit_max"])

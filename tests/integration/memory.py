@@ -10,6 +10,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 import check
+from emberd import Daemon
 from pprof import Profile
 
 check.need_root()
@@ -24,21 +25,16 @@ def rss(pid):
 
 def measure(d):
     """A window of the known program: MiB of each function, all of it, and its RSS by smaps."""
-    config = os.path.join(d, "emberd.conf")
-    with open(config, "w") as f:
-        f.write(f"[Profile]\nSources=memory\nInterval=3s\n[Target]\nComm=workload-memory\n[Store]\nPath={d}/store\n")
-    emberd = subprocess.Popen([check.EMBERD, "--config", config, "--runtime-dir", d + "/run"])
-    time.sleep(2)
+    emberd = Daemon(d, "[Profile]\nSources=memory\nInterval=3s\n[Target]\nComm=workload-memory\n")
     target = subprocess.Popen([check.workload("memory_known"), "70"])
     time.sleep(50)
     resident = rss(target.pid)
     time.sleep(14)
-    emberd.terminate()
-    emberd.wait(timeout=60)
+    emberd.stop()
     target.terminate()
     target.wait()
 
-    windows = sorted(os.path.join(root, name) for root, _, names in os.walk(d + "/store/memory") for name in names)
+    windows = emberd.windows("memory")
     check.that(len(windows) >= 15, f"{len(windows)} windows")
     p = Profile(windows[15])
     cum = {name: value / MIB for name, value in p.cum(1).items()}
@@ -48,11 +44,7 @@ def measure(d):
 
 def none_is_missing(d):
     """Small programs that start while thousands come and go: all are watched more coarsely, none is left out."""
-    config = os.path.join(d, "emberd.conf")
-    with open(config, "w") as f:
-        f.write(f"[Profile]\nSources=memory\nInterval=3s\n[Store]\nPath={d}/store\n")
-    emberd = subprocess.Popen([check.EMBERD, "--config", config, "--runtime-dir", d + "/run"])
-    time.sleep(2)
+    emberd = Daemon(d, "[Profile]\nSources=memory\nInterval=3s\n")
     storm = subprocess.Popen(["bash", "-c", "for ((;;)); do /bin/true; done"])
     time.sleep(15)
     small = [subprocess.Popen(["sleep", "100"]) for _ in range(20)]
@@ -61,12 +53,11 @@ def none_is_missing(d):
     storm.wait()
     sizes = {p.pid: rss(p.pid) for p in small}
     time.sleep(6)
-    emberd.terminate()
-    emberd.wait(timeout=60)
+    emberd.stop()
     for p in small:
         p.kill()
         p.wait()
-    p = Profile(max((os.path.join(root, name) for root, _, names in os.walk(d + "/store/memory") for name in names), key=os.path.getmtime))
+    p = Profile(emberd.windows("memory")[-1])
     told = {pid: p.total(1, lambda s: s.labels.get("pid") == pid) for pid in sizes}
     off = [told[pid] / size - 1 for pid, size in sizes.items()]
     # the kernel's own sums are off by some pages a CPU
