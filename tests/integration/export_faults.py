@@ -5,7 +5,6 @@ import test_venv  # noqa: F401  (enters BUILD/venv)
 
 import email.utils
 import os
-import socket
 import subprocess
 import tempfile
 import threading
@@ -13,7 +12,7 @@ import time
 
 import grpc
 
-from export_lib import BLOCKED, DENIED, REFUSED, RETRY, SENT, Child, config, expect, window, write
+from export_lib import BLOCKED, DENIED, REFUSED, RETRY, SENT, Child, Listener, config, expect, window, write
 from receivers import Grpc, Http, partial
 
 NS = 10**9
@@ -78,32 +77,18 @@ def grpc_statuses(path):
     print("gRPC: every status, RetryInfo, partial success, a server that speaks no HTTP/2")
 
 
-class Raw:
+class Raw(Listener):
     """A server that says bytes."""
 
     def __init__(self, talk):
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.sent = 0
 
-        def serve():
-            while True:
-                try:
-                    c, _ = self.socket.accept()
-                except OSError:
-                    return
-                try:
-                    with c:
-                        c.settimeout(8)
-                        c.recv(65536)
-                        talk(self, c)
-                except OSError:
-                    pass
+        def hear(c):
+            c.settimeout(8)
+            c.recv(65536)
+            talk(self, c)
 
-        threading.Thread(target=serve, daemon=True).start()
-
-    def close(self):
-        self.socket.close()
+        super().__init__(hear)
 
 
 def flood(head, chunk):

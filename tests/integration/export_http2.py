@@ -8,10 +8,9 @@ import socket
 import struct
 import subprocess
 import tempfile
-import threading
 import time
 
-from export_lib import BLOCKED, DENIED, REFUSED, RETRY, SENT, Child, config, expect, window, write
+from export_lib import BLOCKED, DENIED, REFUSED, RETRY, SENT, Child, Listener, config, expect, window, write
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 0, 1, 3, 4, 6, 9
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
@@ -59,28 +58,14 @@ def reset(code):
 SYNC = object()  # wait until the other side has taken what came before
 
 
-class Server:
+class Server(Listener):
     """Hears a whole request, then says these pieces; closes the connection behind them or leaves that to the other side."""
 
     def __init__(self, answer, closes=False):
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.answer, self.closes, self.requests = answer, closes, 0
-        threading.Thread(target=self.serve, daemon=True).start()
+        super().__init__(self.hear)
 
-    def serve(self):
-        while True:
-            try:
-                c, _ = self.socket.accept()
-            except OSError:
-                return
-            try:
-                with c:
-                    self.talk(c)
-            except (OSError, EOFError):
-                pass
-
-    def talk(self, c):
+    def hear(self, c):
         stream = c.makefile("rb")
 
         def take(n):
@@ -89,31 +74,31 @@ class Server:
                 raise EOFError
             return got
 
+        def take_frame():
+            head = take(9)
+            take(int.from_bytes(head[:3], "big"))
+            return head[3], head[4]
+
         c.settimeout(20)
         c.sendall(frame(SETTINGS, 0, 0))
         take(PREFACE)
         ended = False
         while not ended:
-            head = take(9)
-            take(int.from_bytes(head[:3], "big"))
-            if head[3] == SETTINGS and not head[4] & ACK:
+            kind, flags = take_frame()
+            if kind == SETTINGS and not flags & ACK:
                 c.sendall(frame(SETTINGS, ACK, 0))
-            ended = head[3] in (DATA, HEADERS) and head[4] & END_STREAM
+            ended = kind in (DATA, HEADERS) and flags & END_STREAM
         self.requests += 1
         for piece in self.answer if isinstance(self.answer, list) else [self.answer]:
             c.sendall(frame(PING, 0, 0, bytes(8)) if piece is SYNC else piece)
             while piece is SYNC:  # a PING is answered behind the frames before it
-                head = take(9)
-                take(int.from_bytes(head[:3], "big"))
-                if head[3] == PING and head[4] & ACK:
+                kind, flags = take_frame()
+                if kind == PING and flags & ACK:
                     break
         if self.closes:
             c.shutdown(socket.SHUT_WR)
         while stream.read(1):  # so that closing does not reset what was said
             pass
-
-    def close(self):
-        self.socket.close()
 
 
 def expect_outcome(path, name, answer, outcome, words="", closes=False, requests=1, **more):

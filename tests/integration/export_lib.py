@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 BUILD = os.environ.get("EMBER_BUILD", "build")
@@ -48,8 +49,10 @@ class Child:
 
         def place():
             os.dup2(theirs.fileno(), 3)
+            os.set_inheritable(3, True)
 
-        self.process = subprocess.Popen([program], preexec_fn=place, close_fds=True, pass_fds=(3,), stdin=subprocess.DEVNULL,
+        # All other descriptors are closed by exec; pass_fds would fail where 3 is none before place().
+        self.process = subprocess.Popen([program], preexec_fn=place, close_fds=False, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=stderr)
         theirs.close()
         self.socket, self.next = ours, 1
@@ -194,6 +197,33 @@ def fail(text):
 def expect(condition, text):
     if not condition:
         fail(text)
+
+
+class Listener:
+    """A server that is wrong: hands one connection after the other to talk()."""
+
+    def __init__(self, talk):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.talk = talk
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with self.socket:
+            while True:
+                try:
+                    c, _ = self.socket.accept()
+                except OSError:
+                    return
+                try:
+                    with c:
+                        self.talk(c)
+                except (OSError, EOFError):
+                    pass
+
+    def close(self):
+        """The thread closes it: else the next listener could get this one's descriptor, and the thread its connections."""
+        self.socket.shutdown(socket.SHUT_RDWR)
 
 
 def free_port():

@@ -4,7 +4,6 @@ keeps the window until it is mended."""
 import test_venv  # noqa: F401  (enters BUILD/venv)
 
 import os
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -12,7 +11,7 @@ import threading
 import time
 
 from certificates import authority, signed
-from export_lib import BLOCKED, BUILD, RETRY, Child, config, expect, free_port, window, write
+from export_lib import BLOCKED, BUILD, RETRY, Child, Listener, config, expect, free_port, window, write
 from export_spool import Daemon, small
 from receivers import Http
 
@@ -37,27 +36,12 @@ def context(at, name, asks=False):
     return c
 
 
-def plain_server():
-    """Says bytes that are no TLS to whoever comes."""
-    s = socket.create_server(("127.0.0.1", 0))
-
-    def serve():
-        while True:
-            try:
-                c, _ = s.accept()
-            except OSError:
-                return
-            with c:
-                try:
-                    c.recv(65536)
-                    c.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                    c.settimeout(20)
-                    c.recv(1)
-                except OSError:
-                    pass
-
-    threading.Thread(target=serve, daemon=True).start()
-    return s
+def say_plain(c):
+    """Bytes that are no TLS."""
+    c.recv(65536)
+    c.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    c.settimeout(20)
+    c.recv(1)
 
 
 def outcomes(at, path):
@@ -72,9 +56,8 @@ def outcomes(at, path):
             expect(reply.outcome == BLOCKED and words in reply.error, f"{protocol} {name} {files}: {reply}")
         expect(not server.requests, "something went to a server that is not trusted")
         server.close()
-    plain = plain_server()
-    port = plain.getsockname()[1]
-    for url, outcome, words in ((f"https://127.0.0.1:{port}", BLOCKED, "no TLS"), ("http://127.0.0.1:99999", BLOCKED, "Url="),
+    plain = Listener(say_plain)
+    for url, outcome, words in ((plain.url.replace("http:", "https:"), BLOCKED, "no TLS"), ("http://127.0.0.1:99999", BLOCKED, "Url="),
                                 ("http://[::1/x", BLOCKED, "Url="), (f"http://127.0.0.1:{free_port()}", RETRY, "onnect")):
         for protocol in ("otlp-http", "otlp-grpc", "pyroscope", "pyroscope-ingest"):
             with Child(config(protocol, url, timeout_ms=20000), ca, stderr=subprocess.DEVNULL) as child:
