@@ -386,6 +386,7 @@ _Static_assert(COUNTER_END_NO_REGISTERS - COUNTER_END_COMPLETE == STACK_END_NO_R
 #define MEMORY_PAGES_PER_REGION_SHIFT 9
 #define MEMORY_SHIFT_MIN 7 /* one page in 512 KiB */
 #define MEMORY_SHIFT_MAX 20
+#define MEMORY_YOUNG_SHIFT_MIN 1 /* beyond a process's own */
 
 /* The same pages in every process, so that a child of fork goes on where its parent was; address space randomisation
  * spreads them. Multiplicative hash: the upper half of a 64-bit product mixes best. */

@@ -2,8 +2,10 @@
  * not watched costs a hash and a compare. */
 #include "bpf/emit.bpf.h"
 
-/* No process is watched more finely; emberd raises it where the host has too many faults. */
-__u32 page_shift = MEMORY_SHIFT_MIN;
+/* daemon/memory_pace.h has and sets them. */
+__u32 page_shift;  /* no process is watched more finely */
+__u32 young_shift; /* a young one is watched so much more coarsely than it will be */
+__u32 samples_max; /* of one process, in a period */
 
 enum { HUGE_NEVER = 0, HUGE_ADVISED = 1, HUGE_ALWAYS = 2 };
 const volatile __u32 huge_pages = HUGE_ALWAYS; /* as /sys/kernel/mm/transparent_hugepage says */
@@ -13,14 +15,12 @@ const volatile bool large_folios = false; /* private memory may come in pieces l
 /* Most faults of a busy host are those of processes that will be gone in a moment: a process's first ones are watched
  * more coarsely, each sample weighing more. */
 #define YOUNG_FAULTS 256
-#define YOUNG_SHIFT 1 /* beyond SHIFT_AT_START */
+#define YOUNG_PERIODS 4 /* older ones have had their first faults, also where nobody remembers (see processes) */
 
 /* A process that faults fast is watched more coarsely, by itself, and more finely again when it has calmed down: a
  * sample costs as much as some twenty faults. So one that grows has 128 pages watched or more, however large it is. As
  * finely as can be only one is watched that was calm for a while. */
 #define SHIFT_AT_START (MEMORY_SHIFT_MIN + 2)
-#define PERIOD_SAMPLES_MAX 256
-#define PERIOD_SAMPLES_CALM 64
 #define PERIOD(ns) ((__u32)((ns) >> 30)) /* about a second */
 
 #define PROCESSES_KEPT 1024
@@ -132,6 +132,8 @@ static __always_inline struct process *process_of(const struct task_struct *task
 	if (p && p->start_ns == fresh.start_ns)
 		return p;
 	fresh.period = PERIOD(bpf_ktime_get_ns()) + 1; /* a piece of one is no calm one */
+	if (PERIOD(bpf_ktime_get_boot_ns() - fresh.start_ns) >= YOUNG_PERIODS)
+		fresh.faults = YOUNG_FAULTS;
 	(void)bpf_map_update_elem(&processes, &pid, &fresh, BPF_ANY);
 	return bpf_map_lookup_elem(&processes, &pid);
 }
@@ -143,12 +145,12 @@ static __always_inline void process_sampled(struct process *p)
 	__s32 passed = period - p->period; /* at first the period is yet to come */
 
 	if (passed > 0) {
-		if (samples <= PERIOD_SAMPLES_CALM)
+		if (samples <= samples_max / 4)
 			shift = shift > MEMORY_SHIFT_MIN + (__u32)passed ? shift - passed : MEMORY_SHIFT_MIN;
 		p->period = period;
 		samples = 0;
 	}
-	if (++samples > PERIOD_SAMPLES_MAX && shift < MEMORY_SHIFT_MAX) {
+	if (++samples > samples_max && shift < MEMORY_SHIFT_MAX) {
 		shift++;
 		samples = 0;
 	}
@@ -169,14 +171,15 @@ static __always_inline int fault_sample(
 	shift = p->shift > page_shift ? p->shift : page_shift;
 	if (p->faults < YOUNG_FAULTS) {
 		p->faults += 1u << MEMORY_FAULTS_SHIFT(MEMORY_SHIFT_MIN, reach);
-		shift += YOUNG_SHIFT;
+		shift += young_shift;
 		once = true;
 	}
 	if (shift > MEMORY_SHIFT_MAX)
 		shift = MEMORY_SHIFT_MAX;
 	if (!reaches_watched(hash, address, shift, reach)) {
-		/* one that is not quite small is seen at least once, so that emberd tells what it holds */
-		if (p->is_seen || once)
+		/* one that is not quite small is seen at least once, so that emberd tells who holds it, unless they are
+		 * many */
+		if (p->is_seen || once || young_shift > MEMORY_YOUNG_SHIFT_MIN)
 			return 0;
 		shift = MEMORY_SHIFT_MIN;
 		once = true;

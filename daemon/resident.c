@@ -142,6 +142,29 @@ static int get_page(struct resident *r, const struct page_key *key, struct page 
 	return 0;
 }
 
+#define CROWDED (3. / 4)
+
+static double pages_taken(const struct resident *r)
+{
+	return (double)HASH_COUNT(r->pages) / r->limits.pages;
+}
+
+static double stacks_taken(const struct resident *r)
+{
+	return fmax((double)keeper_count(r->stacks) / r->limits.stacks,
+	        (double)keeper_bytes(r->stacks) / (double)r->limits.stack_bytes);
+}
+
+bool resident_is_crowded(const struct resident *r)
+{
+	return pages_taken(r) > CROWDED || stacks_taken(r) > CROWDED;
+}
+
+bool resident_is_roomy(const struct resident *r)
+{
+	return 2 * pages_taken(r) < CROWDED && stacks_taken(r) < 1. / 2; /* pages of one stack are many */
+}
+
 static bool is_same_process(const struct process_key *a, const struct process_key *b)
 {
 	return a->pid == b->pid && a->start_ns == b->start_ns;
@@ -188,6 +211,28 @@ static void coarsen_process(struct resident *r, const struct process_key *proces
 			forget(r, p);
 }
 
+/* Stacks that hold nothing any more leave the table: those that are left move to a new one, which is never larger. */
+static int drop_unused_stacks(struct resident *r)
+{
+	_cleanup_(keeper_freep) struct keeper *kept = NULL;
+	struct page *p, *next;
+	int error;
+
+	error = keeper_new(r->limits.stacks, r->limits.stack_bytes, &kept);
+	if (error < 0)
+		return error;
+	HASH_ITER (hh, r->pages, p, next) {
+		error = keeper_copy(kept, r->stacks, p->stack, &p->stack);
+		if (error < 0) { /* out of memory: it would name a stack of the old table */
+			forget(r, p);
+			r->dropped++;
+		}
+	}
+	(void)keeper_free(r->stacks);
+	r->stacks = TAKE_PTR(kept);
+	return 0;
+}
+
 /* The last page of a process stays if no other does, for what it stood for: so that the process is still known, and its
  * sum. */
 void resident_coarsen(struct resident *r, unsigned shift)
@@ -207,6 +252,7 @@ void resident_coarsen(struct resident *r, unsigned shift)
 			forget(r, p);
 		has_other &= !is_last;
 	}
+	(void)drop_unused_stacks(r); /* where it can't, those that hold nothing stay */
 }
 
 /* No more of them than of pages: each report forgets those without. */
@@ -510,6 +556,23 @@ static void drop_unused_processes(struct resident *r)
 	}
 }
 
+/* The same for a look at the process alone. */
+static struct page *keep_if_there(struct resident *r, int proc_dirfd, struct page *first)
+{
+	const struct process_key process = first->key.process;
+	_cleanup_close_ int dirfd = process_open(proc_dirfd, process.pid, process.start_ns);
+	struct page *next, *p;
+
+	if (dirfd >= 0)
+		mark_holder(r, &process);
+	for (p = first; p && is_same_process(&process, &p->key.process); p = next) {
+		next = p->hh.next;
+		if (dirfd < 0)
+			forget(r, p);
+	}
+	return p;
+}
+
 static void count_pages(struct report *t)
 {
 	struct resident *r = t->resident;
@@ -522,26 +585,15 @@ static void count_pages(struct report *t)
 	r->page_bytes_mean = r->pages ? (uint64_t)t->told / HASH_COUNT(r->pages) : 0;
 }
 
-/* Stacks that hold nothing any more leave the table: those that are left move to a new one, which is never larger. */
-static int drop_unused_stacks(struct resident *r)
+int resident_forget_gone(struct resident *r, int proc_dirfd)
 {
-	_cleanup_(keeper_freep) struct keeper *kept = NULL;
-	struct page *p, *next;
-	int error;
+	assert(r);
 
-	error = keeper_new(r->limits.stacks, r->limits.stack_bytes, &kept);
-	if (error < 0)
-		return error;
-	HASH_ITER (hh, r->pages, p, next) {
-		error = keeper_copy(kept, r->stacks, p->stack, &p->stack);
-		if (error < 0) { /* out of memory: it would name a stack of the old table */
-			forget(r, p);
-			r->dropped++;
-		}
-	}
-	(void)keeper_free(r->stacks);
-	r->stacks = TAKE_PTR(kept);
-	return 0;
+	HASH_SORT(r->pages, by_process);
+	for (struct page *p = r->pages; p;)
+		p = keep_if_there(r, proc_dirfd, p);
+	drop_unused_processes(r);
+	return drop_unused_stacks(r);
 }
 
 static void tell_stacks(const struct report *t)

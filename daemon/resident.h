@@ -60,6 +60,12 @@ int resident_fork(struct resident *r, uint32_t parent, uint32_t child, uint64_t 
  * other, and weighs the others anew. */
 void resident_coarsen(struct resident *r, unsigned shift);
 
+bool resident_is_crowded(const struct resident *r); /* three quarters of a limit are taken */
+bool resident_is_roomy(const struct resident *r);   /* if all were watched twice as finely, they were not */
+
+/* Forgets what is of processes that are gone, as the next report would. proc_dirfd: an open /proc. */
+int resident_forget_gone(struct resident *r, int proc_dirfd);
+
 /* Looks which pages are still there and forgets the others. Calls each with a stack (borrowed, values unset; without
  * frames where it is not known) and the bytes that it holds. proc_dirfd: an open /proc. Returns the number of pages
  * that are left, or negative errno. */

@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "base/proc_stat.h"
 #include "daemon/cpu_events.h"
+#include "daemon/forks.h"
+#include "daemon/memory_pace.h"
 #include "daemon/resident.h"
 #include "daemon/sources.h"
 #include "daemon/targets.h"
@@ -17,22 +19,19 @@
 
 #define RING_BYTES (128u << 10)
 
-/* Of all processes, over the last ten seconds or so: each has its own limit before (bpf/memory.bpf.c). A sample costs
- * some 10 us there and as much here: 300 a second are 0.3 % of a core in emberd. */
-#define SAMPLES_PER_SECOND_MAX 300
-#define CALM_SECONDS 30 /* of few samples, before more is watched again */
+#define FORKS_MAX 4096 /* in a second */
 
 struct memory {
 	struct memory_bpf *skel;
 	struct cpu_events *events; /* where there is no tracepoint */
 	struct resident *resident;
+	struct forks *forks;
+	struct memory_pace pace;
 	struct targets targets;
 	int proc_fd;
-	uint64_t hold; /* files of the stacks that still hold memory */
-	uint64_t samples, samples_at_tick;
-	double samples_per_second;
-	unsigned calm_seconds;
-	bool is_full; /* no room for a fault */
+	uint64_t hold;         /* files of the stacks that still hold memory */
+	uint64_t young, grown; /* samples since the last tick */
+	bool has_made_room;    /* since then */
 };
 
 static unsigned huge_page_policy(void)
@@ -73,11 +72,19 @@ static void memory_close(struct source_instance *i)
 	(void)cpu_events_free(m->events);
 	memory_bpf__destroy(m->skel);
 	(void)resident_free(m->resident);
+	(void)forks_free(m->forks);
 	if (m->hold)
 		code_release(i->params.code, m->hold);
 	(void)close_fd(m->proc_fd);
 	free(m);
 	i->implementation = NULL;
+}
+
+static void set_pace(struct memory *m)
+{
+	m->skel->bss->page_shift = m->pace.page_shift;
+	m->skel->bss->young_shift = m->pace.young_shift;
+	m->skel->bss->samples_max = m->pace.samples_max;
 }
 
 static int memory_load(struct source_instance *i, struct memory *m)
@@ -89,6 +96,8 @@ static int memory_load(struct source_instance *i, struct memory *m)
 		return -errno;
 	m->skel->rodata->huge_pages = huge_page_policy();
 	m->skel->rodata->large_folios = has_large_folios();
+	m->pace = MEMORY_PACE_START;
+	set_pace(m);
 	(void)bpf_program__set_autoload(m->skel->progs.memory_fault_user, tracepoint);
 	(void)bpf_program__set_autoload(m->skel->progs.memory_fault_kernel, tracepoint);
 	(void)bpf_program__set_autoload(m->skel->progs.memory_fault_event, !tracepoint);
@@ -109,6 +118,8 @@ static int memory_open(struct source_instance *i)
 	if (m->proc_fd < 0)
 		return -errno;
 	r = resident_new(&RESIDENT_LIMITS_DEFAULT, &m->resident);
+	if (r >= 0)
+		r = forks_new(FORKS_MAX, &m->forks);
 	if (r < 0)
 		return r;
 	targets_keep(i->params.targets, &m->targets);
@@ -155,6 +166,25 @@ static int memory_attach(struct source_instance *i)
 	return 0;
 }
 
+static void copy_to_child(void *userdata, uint32_t parent, uint32_t child, uint64_t child_start_ns)
+{
+	struct memory *m = userdata;
+
+	(void)resident_fork(m->resident, parent, child, child_start_ns);
+}
+
+static void settle_forks(struct memory *m)
+{
+	forks_settle(m->forks, m->proc_fd, copy_to_child, m);
+}
+
+/* What is of processes that are gone gives its room; a child may have its memory from one of them. */
+static void make_room(struct memory *m)
+{
+	settle_forks(m);
+	(void)resident_forget_gone(m->resident, m->proc_fd);
+}
+
 /* A fault: one of a fraction, so it stands for as many as are not watched. What it holds is told at the window's end.
  */
 static bool memory_values(struct source_instance *i, const struct sample_record *r, struct sample *s)
@@ -170,9 +200,13 @@ static bool memory_values(struct source_instance *i, const struct sample_record 
 	s->n_kernel = 0;
 	s->values[0] = (int64_t)1 << MEMORY_FAULTS_SHIFT(f.shift, f.reach);
 	s->values[1] = 0;
-	m->samples++;
-	if (resident_touch(m->resident, s, &f) == -ENOSPC)
-		m->is_full = true; /* the next tick sees to it */
+	m->young += f.once;
+	m->grown += !f.once;
+	if (!m->has_made_room && resident_is_crowded(m->resident)) {
+		m->has_made_room = true;
+		make_room(m);
+	}
+	(void)resident_touch(m->resident, s, &f);
 	return true;
 }
 
@@ -183,7 +217,10 @@ static int memory_record(struct source_instance *i, const void *record, size_t s
 
 	if (size < sizeof(*r) || r->header.kind != RECORD_FORK)
 		return -EBADMSG;
-	(void)resident_fork(m->resident, r->parent, r->child, r->child_start_ns);
+	if (forks_add(m->forks, r->parent, r->child, r->child_start_ns) == -ENOSPC) {
+		settle_forks(m);
+		(void)forks_add(m->forks, r->parent, r->child, r->child_start_ns);
+	}
 	return 0;
 }
 
@@ -221,8 +258,10 @@ static int memory_flush(struct source_instance *i)
 {
 	struct memory *m = i->implementation;
 	struct resident_stats stats;
-	int r = resident_report(m->resident, m->proc_fd, deliver, i);
+	int r;
 
+	settle_forks(m);
+	r = resident_report(m->resident, m->proc_fd, deliver, i);
 	if (r >= 0)
 		tell_unseen(i);
 	resident_stats(m->resident, &stats);
@@ -231,32 +270,23 @@ static int memory_flush(struct source_instance *i)
 	return r < 0 ? r : 0;
 }
 
-/* Watches less where faults are many or the table is full, more again after a calm while; what is held keeps its
- * weight. */
 static void memory_tick(struct source_instance *i)
 {
 	struct memory *m = i->implementation;
-	uint64_t samples = m->samples - m->samples_at_tick;
-	unsigned shift = m->skel->data->page_shift;
-	struct resident_stats stats;
 
 	if (m->events)
 		(void)cpu_events_follow(m->events);
-	m->samples_at_tick = m->samples;
-	m->samples_per_second += ((double)samples - m->samples_per_second) / 10;
-	m->calm_seconds = samples < SAMPLES_PER_SECOND_MAX / 4 ? m->calm_seconds + 1 : 0;
-	resident_stats(m->resident, &stats);
-	if ((m->is_full || m->samples_per_second > SAMPLES_PER_SECOND_MAX) && shift < MEMORY_SHIFT_MAX) {
-		m->skel->data->page_shift = shift + 1;
-		m->samples_per_second /= 2; /* as it will be from now on */
-		if (m->is_full)
-			resident_coarsen(m->resident, shift + 1);
-	} else if (m->calm_seconds >= CALM_SECONDS && shift > MEMORY_SHIFT_MIN &&
-	           stats.pages < RESIDENT_LIMITS_DEFAULT.pages / 3) {
-		m->calm_seconds = 0;
-		m->skel->data->page_shift = shift - 1;
+	settle_forks(m);
+	if (resident_is_crowded(m->resident))
+		make_room(m);
+	if (resident_is_crowded(m->resident)) {
+		memory_pace_coarsen(&m->pace);
+		resident_coarsen(m->resident, m->pace.page_shift);
 	}
-	m->is_full = false;
+	memory_pace_follow(&m->pace, m->young, m->grown, resident_is_roomy(m->resident));
+	set_pace(m);
+	m->young = m->grown = 0;
+	m->has_made_room = false;
 }
 
 static unsigned memory_notes(struct source_instance *i, struct source_note *ret)

@@ -389,6 +389,33 @@ static void limits_are_counted(void **state)
 	assert_true(refused >= 17);
 }
 
+/* Of those that come and go the next report would forget all; where room is short it is had before. */
+static void room_of_those_that_are_gone_is_had_back(void **state)
+{
+	_cleanup_(resident_freep) struct resident *r = NULL;
+	_cleanup_close_ int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct resident_limits limits = { .pages = 400, .stacks = 40, .stack_bytes = 16384 };
+	struct sample gone = sample_at(&frame_b, getpid());
+	struct resident_stats stats;
+	char *area = map_area();
+
+	(void)state;
+	assert_int_equal(resident_new(&limits, &r), 0);
+	assert_true(resident_is_roomy(r));
+	touch(r, area, AREA, 9, &frame_a);
+	for (gone.pid = 1u << 23; !resident_is_crowded(r); gone.pid++) /* beyond any PID */
+		assert_int_equal(touch_once(r, &gone, 0, 9, MEMORY_REACH_REGION), 0);
+	assert_false(resident_is_roomy(r));
+	assert_int_equal(resident_forget_gone(r, proc), 0);
+	resident_stats(r, &stats);
+	assert_int_equal(stats.stacks, 1);
+	assert_int_equal(stats.pages, AREA >> MEMORY_REGION_SHIFT);
+	assert_int_equal(stats.dropped, 0);
+	assert_true(resident_is_roomy(r));
+	assert_near(report(r, getpid()).a, AREA, 0.02);
+	assert_int_equal(munmap(area, AREA), 0);
+}
+
 static void a_coarser_fault_without_room_takes_nothing_away(void **state)
 {
 	_cleanup_(resident_freep) struct resident *r = NULL;
@@ -416,6 +443,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(none_is_too_small_to_be_watched_coarsely),
 	cmocka_unit_test(one_that_was_never_sampled_is_told_if_it_began_under_watch),
 	cmocka_unit_test(limits_are_counted),
+	cmocka_unit_test(room_of_those_that_are_gone_is_had_back),
 	cmocka_unit_test(a_coarser_fault_without_room_takes_nothing_away),
 };
 
