@@ -39,6 +39,9 @@ static int fill_header(struct profile *p, const struct window_facts *facts)
 	r = add_value_type(p, &facts->source->period_type, &h.period_type);
 	if (r < 0)
 		return r;
+	r = profile_add_cstring(p, facts->source->drop_frames ? facts->source->drop_frames : "", &h.drop_frames);
+	if (r < 0)
+		return r;
 	h.default_sample_type = h.sample_types[h.n_sample_types - 1].type;
 	h.period = facts->period;
 	h.time_ns = (int64_t)facts->start_ns;

@@ -90,8 +90,9 @@ struct source {
 	const char *name;                                  /* profile type: "cpu" */
 	struct source_value_type types[SAMPLE_VALUES_MAX]; /* sample types; ends at the first NULL */
 	struct source_value_type period_type;
-	enum feature needs; /* FEATURE_NONE: always there */
-	bool is_ordered;    /* its other records refer to samples before them: none may be finished later */
+	const char *drop_frames; /* pprof's: names that views leave out at a stack's end; NULL: none */
+	enum feature needs;      /* FEATURE_NONE: always there */
+	bool is_ordered;         /* its other records refer to samples before them: none may be finished later */
 	/* 0 or negative errno; i->implementation is the source's own. */
 	int (*open)(struct source_instance *i); /* open, configure and load the programs; fill i->ring_fd ... */
 	int (*attach)(struct source_instance *i);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/proc_stat.h"
+#include "daemon/heap_allocators.h"
 #include "daemon/heap_calibrate.h"
 #include "daemon/heap_ledger.h"
 #include "daemon/heap_objects.h"
@@ -773,6 +774,7 @@ const struct source heap_source = {
 	.types = { { "alloc_objects", "count" }, { "alloc_space", "bytes" }, { "inuse_objects", "count" },
 	        { "inuse_space", "bytes" } },
 	.period_type = { "space", "bytes" },
+	.drop_frames = HEAP_ALLOCATORS,
 	.needs = FEATURE_UPROBE,
 	.is_ordered = true,
 	.open = heap_open,

@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/intern.h"
+#include "profile/drop_frames.h"
 #include "profile/sum.h"
 #include "profile/tree.h"
 
@@ -26,7 +27,8 @@ struct building {
 	uint32_t *frame_rows; /* innermost first */
 	int64_t *frame_lines;
 	int64_t *line_flat; /* flat value of each entry of frame_rows */
-	uint32_t *seen;     /* the last sample that counted in each row's cum, + 1 */
+	struct drop_frames dropped;
+	uint32_t *seen; /* the last sample that counted in each row's cum, + 1 */
 };
 
 static void building_done(struct building *b)
@@ -35,6 +37,7 @@ static void building_done(struct building *b)
 	free(b->frame_rows);
 	free(b->frame_lines);
 	free(b->line_flat);
+	drop_frames_done(&b->dropped);
 	free(b->seen);
 }
 
@@ -212,7 +215,7 @@ static int map_locations(struct building *b)
 		}
 	}
 	b->first[n] = at;
-	return 0;
+	return drop_frames_find(b->p, &b->dropped);
 }
 
 void top_value_add(struct top_value *to, const struct top_value *v)
@@ -237,12 +240,13 @@ static void add_stack(struct building *b, uint32_t sample, const struct top_valu
 {
 	size_t n;
 	const uint32_t *locations = profile_stack(b->p, profile_sample(b->p, sample)->stack, &n);
+	const size_t leaf = drop_frames_of_stack(&b->dropped, locations, n);
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = leaf; i < n; i++)
 		for (uint32_t at = b->first[locations[i]]; at < b->first[locations[i] + 1]; at++) {
 			uint32_t row = b->frame_rows[at];
 
-			if (i == 0 && at == b->first[locations[0]]) {
+			if (i == leaf && at == b->first[locations[leaf]]) {
 				top_value_add(&b->top->rows[row].flat, v);
 				b->line_flat[at] = sum_saturating(b->line_flat[at], v->value);
 			}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/intern.h"
+#include "profile/drop_frames.h"
 
 #define FRAMES_MAX (1u << 20)
 #define FRAME_BYTES_MAX ((size_t)256 << 20)
@@ -24,12 +25,14 @@ struct tree {
 struct frame_map {
 	uint32_t *first; /* of each location, in frames; n_locations + 1 of them */
 	uint32_t *frames;
+	struct drop_frames dropped;
 };
 
 static void frame_map_done(struct frame_map *m)
 {
 	free(m->first);
 	free(m->frames);
+	drop_frames_done(&m->dropped);
 }
 
 int tree_new(struct tree **ret)
@@ -168,7 +171,7 @@ static int map_frames(struct tree *t, const struct profile *p, const regex_t *hi
 		}
 	}
 	ret->first[n] = at;
-	return 0;
+	return drop_frames_find(p, &ret->dropped);
 }
 
 static int nodes_reserve(struct tree *t)
@@ -267,9 +270,10 @@ static int add_stack(struct tree *t, const struct profile *p, uint32_t stack, co
 {
 	size_t n;
 	const uint32_t *locations = profile_stack(p, stack, &n);
+	const size_t dropped = drop_frames_of_stack(&map->dropped, locations, n);
 	int r;
 
-	while (n-- > 0)
+	while (n-- > dropped)
 		for (uint32_t i = map->first[locations[n]]; i < map->first[locations[n] + 1]; i++) {
 			uint32_t frame = map->frames[i];
 			bool is_last = t->nodes[*node].depth + 1 >= TREE_DEPTH_MAX;
