@@ -556,7 +556,7 @@ static void drop_unused_processes(struct resident *r)
 	}
 }
 
-/* The same for a look at the process alone. */
+/* Forgets the pages from first on that are one process's, if it is gone. Returns the first page of the next process. */
 static struct page *keep_if_there(struct resident *r, int proc_dirfd, struct page *first)
 {
 	const struct process_key process = first->key.process;

@@ -57,7 +57,7 @@ int resident_touch(struct resident *r, const struct sample *s, const struct resi
 int resident_fork(struct resident *r, uint32_t parent, uint32_t child, uint64_t child_start_ns);
 
 /* From now on at least 2^shift for all: forgets pages that are no longer watched, but for one of a process that has no
- * other, and weighs the others anew. */
+ * other, and weighs the others anew. Stacks that hold nothing any more go with them. */
 void resident_coarsen(struct resident *r, unsigned shift);
 
 bool resident_is_crowded(const struct resident *r); /* three quarters of a limit are taken */
