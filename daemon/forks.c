@@ -18,10 +18,11 @@ struct forks {
 
 int forks_new(size_t n_max, struct forks **ret)
 {
-	struct forks *f = calloc(1, sizeof(*f) + n_max * sizeof(f->waiting[0]));
+	struct forks *f;
 
 	assert(ret);
 
+	f = calloc(1, sizeof(*f) + n_max * sizeof(f->waiting[0]));
 	if (!f)
 		return -ENOMEM;
 	f->n_max = n_max;

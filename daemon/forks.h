@@ -1,5 +1,5 @@
-/* Children that were forked a moment ago. Most are another program or gone in the next one, so whoever copies for a
- * child what its parent has waits a little, and asks then who is still there.
+/* Children that were forked a moment ago. A moment later most are gone, so whoever copies for a child what its parent
+ * has waits that long, and asks then who is still there.
  *
  * No logging. */
 #pragma once

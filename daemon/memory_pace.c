@@ -11,8 +11,8 @@
 #define CALM_SECONDS 30 /* before more is watched again */
 
 #define YOUNG_SHIFT_MAX 8
-#define SAMPLES_MAX_LEAST                                                                                              \
-	32 /* a program that fills its memory at once still has as many pages watched, or half of them */
+/* A program that fills its memory at once still has as many pages watched, or half of them. */
+#define SAMPLES_MAX_LEAST 32
 
 void memory_pace_coarsen(struct memory_pace *p)
 {

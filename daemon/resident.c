@@ -143,6 +143,7 @@ static int get_page(struct resident *r, const struct page_key *key, struct page 
 }
 
 #define CROWDED (3. / 4)
+#define FULL (15. / 16)
 
 static double pages_taken(const struct resident *r)
 {
@@ -158,6 +159,11 @@ static double stacks_taken(const struct resident *r)
 bool resident_is_crowded(const struct resident *r)
 {
 	return pages_taken(r) > CROWDED || stacks_taken(r) > CROWDED;
+}
+
+bool resident_is_full(const struct resident *r)
+{
+	return pages_taken(r) > FULL || stacks_taken(r) > FULL;
 }
 
 bool resident_is_roomy(const struct resident *r)

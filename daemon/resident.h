@@ -61,6 +61,7 @@ int resident_fork(struct resident *r, uint32_t parent, uint32_t child, uint64_t 
 void resident_coarsen(struct resident *r, unsigned shift);
 
 bool resident_is_crowded(const struct resident *r); /* three quarters of a limit are taken */
+bool resident_is_full(const struct resident *r);    /* nearly all of it is */
 bool resident_is_roomy(const struct resident *r);   /* if all were watched twice as finely, they were not */
 
 /* Forgets what is of processes that are gone, as the next report would. proc_dirfd: an open /proc. */

@@ -32,6 +32,8 @@ struct memory {
 	uint64_t hold;         /* files of the stacks that still hold memory */
 	uint64_t young, grown; /* samples since the last tick */
 	bool has_made_room;    /* since then */
+	bool is_full;          /* since then, for something new */
+	bool is_packed; /* with what is of living processes: to look again is for the next window, unless it is full */
 };
 
 static unsigned huge_page_policy(void)
@@ -170,7 +172,7 @@ static void copy_to_child(void *userdata, uint32_t parent, uint32_t child, uint6
 {
 	struct memory *m = userdata;
 
-	(void)resident_fork(m->resident, parent, child, child_start_ns);
+	m->is_full |= resident_fork(m->resident, parent, child, child_start_ns) == -ENOSPC;
 }
 
 static void settle_forks(struct memory *m)
@@ -202,11 +204,11 @@ static bool memory_values(struct source_instance *i, const struct sample_record 
 	s->values[1] = 0;
 	m->young += f.once;
 	m->grown += !f.once;
-	if (!m->has_made_room && resident_is_crowded(m->resident)) {
+	if (!m->has_made_room && !m->is_packed && resident_is_crowded(m->resident)) {
 		m->has_made_room = true;
 		make_room(m);
 	}
-	(void)resident_touch(m->resident, s, &f);
+	m->is_full |= resident_touch(m->resident, s, &f) == -ENOSPC;
 	return true;
 }
 
@@ -261,6 +263,7 @@ static int memory_flush(struct source_instance *i)
 	int r;
 
 	settle_forks(m);
+	m->is_packed = false;
 	r = resident_report(m->resident, m->proc_fd, deliver, i);
 	if (r >= 0)
 		tell_unseen(i);
@@ -277,16 +280,17 @@ static void memory_tick(struct source_instance *i)
 	if (m->events)
 		(void)cpu_events_follow(m->events);
 	settle_forks(m);
-	if (resident_is_crowded(m->resident))
+	if (resident_is_crowded(m->resident) && (m->is_full || !m->is_packed))
 		make_room(m);
-	if (resident_is_crowded(m->resident)) {
+	if (m->is_full && resident_is_full(m->resident)) {
 		memory_pace_coarsen(&m->pace);
 		resident_coarsen(m->resident, m->pace.page_shift);
 	}
+	m->is_packed = resident_is_crowded(m->resident);
 	memory_pace_follow(&m->pace, m->young, m->grown, resident_is_roomy(m->resident));
 	set_pace(m);
 	m->young = m->grown = 0;
-	m->has_made_room = false;
+	m->has_made_room = m->is_full = false;
 }
 
 static unsigned memory_notes(struct source_instance *i, struct source_note *ret)
