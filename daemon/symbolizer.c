@@ -324,6 +324,8 @@ static int on_kick(sd_event_source *source, void *userdata)
 		/* It died while idle (EAGAIN: it does not read): another one gets the request. */
 		child_kill(s);
 		r = send_current(s);
+		if (r == -EPIPE || r == -ECONNRESET)
+			r = -ECHILD; /* a new one, which ended before it could be asked: as in child_lost() */
 	}
 	if (r < 0)
 		finish(s, r, NULL, 0);
